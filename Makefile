@@ -1,0 +1,33 @@
+# make demo   set up, then train PPO on CartPole: the whole journey in one command
+# make test   set up, then everything CI checks
+# make learn  the long learning runs behind docs/results.md (hours)
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check learn docs mutate clean
+demo: .venv/run
+	$(BIN)/peira train ppo CartPole-v1
+
+test: check docs
+	$(BIN)/pytest
+
+check: .venv/dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+
+docs: .venv/dev
+	$(BIN)/mkdocs build --strict --quiet
+
+learn: .venv/dev
+	$(BIN)/python bench/learn.py
+
+mutate: .venv/dev
+	$(BIN)/python tests/mutate.py
+
+.venv/%: requirements/%.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf .venv site build dist

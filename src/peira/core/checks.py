@@ -1,0 +1,109 @@
+"""Errors that a person can act on, and ranges that live in a field's type.
+
+Every error of ours is one line: what, where, what to do. The command line prints it
+and exits with code 2; a traceback means a bug.
+"""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import numpy as np
+
+
+class PeiraError(Exception):
+    """Something a person can mend; the message says how."""
+
+
+class BadConfig(PeiraError):
+    """A name or a value in the configuration is wrong."""
+
+
+class Unsupported(PeiraError):
+    """An algorithm was asked to act in a space it cannot act in."""
+
+    def __init__(self, algorithm: type, space: Any):
+        self.algorithm, self.space = algorithm, space
+        served = " or ".join(sorted(s.__name__ for s in algorithm.serves))
+        super().__init__(
+            f"{algorithm.__name__} cannot act in {describe(space)}: it serves {served}"
+        )
+
+
+class EnvironmentFault(PeiraError):
+    """An environment broke its own promises."""
+
+
+class NumericalFault(PeiraError):
+    """A number that is not finite appeared in learning."""
+
+
+class RunFault(PeiraError):
+    """A run directory cannot be read or written."""
+
+
+def describe(space: Any) -> str:
+    """A space in one short line."""
+    if isinstance(space, dict):
+        return "Dict(" + ", ".join(f"{k}: {describe(v)}" for k, v in space.items()) + ")"
+    if isinstance(space, (tuple, list)):
+        return "Tuple(" + ", ".join(describe(v) for v in space) + ")"
+    detail = getattr(space, "n", None) or getattr(space, "nvec", None) or space.shape
+    return f"{type(space).__name__}({detail})"
+
+
+def unknown(kind: str, name: str, names: Iterable[str]) -> BadConfig:
+    """The error for a misspelt name, with the closest valid ones."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(names)}"
+    return BadConfig(f"unknown {kind} '{name}'; {hint}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The closed or half-open interval a number must lie in."""
+
+    low: float = -np.inf
+    high: float = np.inf
+    open_low: bool = False
+
+    def __contains__(self, x: float) -> bool:
+        above = x > self.low if self.open_low else x >= self.low
+        return bool(above and x <= self.high)
+
+    def __str__(self) -> str:
+        left = "(" if self.open_low or self.low == -np.inf else "["
+        right = ")" if self.high == np.inf else "]"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+
+Unit = Annotated[float, Range(0, 1)]
+Positive = Annotated[float, Range(0, open_low=True)]
+NonNegative = Annotated[float, Range(0)]
+Count = Annotated[int, Range(1)]
+Whole = Annotated[int, Range(0)]
+Widths = tuple[int, ...]
+
+
+def check_fields(config: Any) -> None:
+    """Raise `BadConfig` naming the first field of a dataclass out of its range.
+
+    Arrays pass: a swept field is a whole range of values, perhaps traced.
+    """
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for field in dataclasses.fields(config):
+        value, hint = getattr(config, field.name), hints[field.name]
+        if hint == Widths and any(w < 1 for w in value):
+            raise BadConfig(
+                f"{type(config).__name__}.{field.name} = {value}: widths are at least 1"
+            )
+        for mark in getattr(hint, "__metadata__", ()):
+            number = isinstance(value, (int, float))
+            if isinstance(mark, Range) and number and value not in mark:
+                raise BadConfig(
+                    f"{type(config).__name__}.{field.name} = {value}: "
+                    f"must lie in {mark}"
+                )

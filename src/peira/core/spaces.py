@@ -1,0 +1,186 @@
+"""What an observation or an action may be: leaves of a pytree of spaces."""
+
+import abc
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+
+class Space(abc.ABC):
+    """A set of arrays. Dicts and tuples of spaces are pytrees whose leaves are these."""
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    @abc.abstractmethod
+    def dtype(self) -> np.dtype: ...
+
+    @abc.abstractmethod
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        """Whether each item of a batch `(*n, *shape)` belongs here: bool `(*n,)`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A description from which `space_from_json` makes an equal space."""
+        return {"space": type(self).__name__} | dataclasses.asdict(self)  # type: ignore[call-overload]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Box(Space):
+    """Arrays with every entry in `[low, high]`; bounds may be infinite."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def __post_init__(self):
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        if low.shape != high.shape or low.dtype != high.dtype:
+            raise ValueError(f"Box: low is {low.shape}, high is {high.shape}")
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.low.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.low.dtype
+
+    @property
+    def bounded(self) -> bool:
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+
+    @property
+    def image(self) -> bool:
+        """Bytes in rows, columns and channels: what a CNN reads."""
+        return self.dtype == np.uint8 and len(self.shape) == 3
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        inside = (x >= self.low) & (x <= self.high)
+        return inside.reshape(*x.shape[: x.ndim - len(self.shape)], -1).all(axis=-1)
+
+    def to_json(self) -> dict[str, Any]:
+        def side(x: np.ndarray) -> Any:  # one number when all entries agree
+            same = x.size > 0 and (x == x.flat[0]).all()
+            return str(x.flat[0]) if same else [str(v) for v in x.ravel()]
+
+        return {
+            "space": "Box",
+            "shape": list(self.shape),
+            "dtype": self.dtype.name,
+            "low": side(self.low),
+            "high": side(self.high),
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Box) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype, self.low.tobytes(), self.high.tobytes()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Discrete(Space):
+    """The integers `0 .. n-1`."""
+
+    n: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int32)
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        return (x >= 0) & (x < self.n)
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiDiscrete(Space):
+    """Vectors of integers, entry i in `0 .. nvec[i]-1`."""
+
+    nvec: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.nvec),)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int32)
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        return ((x >= 0) & (x < np.array(self.nvec))).all(axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiBinary(Space):
+    """Arrays of zeros and ones."""
+
+    size: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int8)
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        binary = (x == 0) | (x == 1)
+        return binary.reshape(*x.shape[: x.ndim - len(self.size)], -1).all(axis=-1)
+
+
+def zeros(space: PyTree) -> PyTree:
+    """One item of the space, all zeros (clipped into the bounds of a Box)."""
+
+    def zero(s: Space) -> np.ndarray:
+        x = np.zeros(s.shape, s.dtype)
+        return np.clip(x, s.low, s.high) if isinstance(s, Box) else x
+
+    return jax.tree.map(zero, space)
+
+
+def to_json(space: PyTree) -> Any:
+    """The pytree of spaces as plain JSON."""
+    if isinstance(space, Space):
+        return space.to_json()
+    if isinstance(space, dict):
+        return {"dict": {k: to_json(v) for k, v in space.items()}}
+    return {"tuple": [to_json(v) for v in space]}
+
+
+def from_json(data: Any) -> PyTree:
+    """The inverse of `to_json`; raises `ValueError` on anything else."""
+    match data:
+        case {"dict": dict(items)}:
+            return {k: from_json(v) for k, v in items.items()}
+        case {"tuple": list(items)}:
+            return tuple(from_json(v) for v in items)
+        case {"space": "Box", "shape": s, "dtype": d, "low": low, "high": high}:
+            dtype = np.dtype(d)
+
+            def side(x: Any) -> np.ndarray:
+                kind = float if dtype.kind == "f" else int
+                flat = [kind(v) for v in ([x] if isinstance(x, str) else x)]
+                return np.broadcast_to(
+                    np.array(flat, dtype) if len(flat) == 1 else
+                    np.array(flat, dtype).reshape(s), tuple(s)
+                )
+
+            return Box(side(low), side(high))
+        case {"space": "Discrete", "n": int(n)}:
+            return Discrete(n)
+        case {"space": "MultiDiscrete", "nvec": nvec}:
+            return MultiDiscrete(tuple(int(n) for n in nvec))
+        case {"space": "MultiBinary", "size": size}:
+            return MultiBinary(tuple(int(n) for n in size))
+    raise ValueError(f"not a space: {str(data)[:80]}")

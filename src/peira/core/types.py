@@ -1,0 +1,99 @@
+"""The nouns everyone shares: what an actor sees, does, remembers and reports."""
+
+from typing import TypeAlias
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
+
+
+Arrays: TypeAlias = Array | np.ndarray  # on the device, or still on the host
+Key: TypeAlias = PRNGKeyArray
+Obs: TypeAlias = PyTree[Shaped[Arrays, "..."]]
+Action: TypeAlias = PyTree[Shaped[Arrays, "..."]]
+Extras: TypeAlias = PyTree[Shaped[Arrays, "..."]]
+Metrics: TypeAlias = dict[str, Float[Array, ""]]
+
+
+class Spec(eqx.Module):
+    """What an algorithm may know of a problem before it has seen any of it."""
+
+    obs: PyTree = eqx.field(static=True)
+    """Pytree of spaces."""
+    action: PyTree = eqx.field(static=True)
+    """Pytree of spaces."""
+    masked: bool = eqx.field(static=True, default=False)
+    """Whether every time step says which actions are legal."""
+    updates: int = eqx.field(static=True, default=1_000_000)
+    """How many updates the run intends: the horizon of every schedule."""
+
+
+class TimeStep(eqx.Module):
+    """What an actor is handed at each instant; `*n` is whatever axes are batched
+    (environments, agents, seeds).
+
+    `first` is true when `obs` opens an episode. `reward` is what the last action
+    earned, also across the boundary: an agent that learns from trial to trial must
+    see how the last trial ended. `legal` is the mask of legal actions, where the
+    problem has one.
+    """
+
+    obs: Obs
+    reward: Float[Arrays, "*n"]
+    first: Bool[Arrays, "*n"]
+    legal: PyTree[Bool[Arrays, "..."]] | None = None
+
+
+class Transition(eqx.Module):
+    """One step of experience.
+
+    `terminated`: the problem ended; never bootstrap. `truncated`: time ran out;
+    always bootstrap. `next_obs` is the true successor, never the first frame of the
+    next episode. `extras` is what the policy wished to remember (log-probabilities,
+    search statistics, its memory before the step).
+    """
+
+    obs: Obs
+    action: Action
+    reward: Float[Arrays, "*n"]
+    terminated: Bool[Arrays, "*n"]
+    truncated: Bool[Arrays, "*n"]
+    next_obs: Obs
+    next_legal: PyTree[Bool[Arrays, "..."]] | None = None
+    legal: PyTree[Bool[Arrays, "..."]] | None = None
+    extras: Extras = ()
+
+    @property
+    def over(self) -> Bool[Arrays, "*n"]:
+        """Whether the episode ended here, for either reason."""
+        return self.terminated | self.truncated
+
+
+class Sample(eqx.Module):
+    """What a replay or a dataset deals out for one update.
+
+    `weight` corrects for how the items were drawn (one when uniform); `index` says
+    where they lie, so that the store can heed how surprising they were.
+    """
+
+    steps: Transition
+    weight: Float[Array, " batch"]
+    index: Int[Array, " batch"]
+
+
+class Report(eqx.Module):
+    """What an update has to say: numbers to log and, for a store that asks, how
+    surprising each item of the batch was."""
+
+    metrics: Metrics
+    surprise: Float[Array, " batch"] | None = None
+
+
+class Outcome(eqx.Module):
+    """What a world answers to one action. `obs` is the true successor."""
+
+    obs: Obs
+    reward: Float[Arrays, "*n"]
+    terminated: Bool[Arrays, "*n"]
+    truncated: Bool[Arrays, "*n"]
+    legal: PyTree[Bool[Arrays, "..."]] | None = None
