@@ -47,7 +47,9 @@ class RunFault(PeiraError):
 def describe(space: Any) -> str:
     """A space in one short line."""
     if isinstance(space, dict):
-        return "Dict(" + ", ".join(f"{k}: {describe(v)}" for k, v in space.items()) + ")"
+        return (
+            "Dict(" + ", ".join(f"{k}: {describe(v)}" for k, v in space.items()) + ")"
+        )
     if isinstance(space, (tuple, list)):
         return "Tuple(" + ", ".join(describe(v) for v in space) + ")"
     detail = getattr(space, "n", None) or getattr(space, "nvec", None) or space.shape
@@ -58,7 +60,9 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> BadConfig:
     """The error for a misspelt name, with the closest valid ones."""
     names = sorted(names)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(names)}"
+    hint = (
+        f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(names)}"
+    )
     return BadConfig(f"unknown {kind} '{name}'; {hint}")
 
 

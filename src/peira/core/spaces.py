@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import PyTree
 
 
 class Space(abc.ABC):
-    """A set of arrays. Dicts and tuples of spaces are pytrees whose leaves are these."""
+    """A set of arrays; dicts and tuples of spaces are pytrees with these as leaves."""
 
     @property
     @abc.abstractmethod
@@ -19,6 +20,11 @@ class Space(abc.ABC):
     @property
     @abc.abstractmethod
     def dtype(self) -> np.dtype: ...
+
+    @property
+    def size(self) -> int:
+        """Numbers in one item."""
+        return math.prod(self.shape)
 
     @abc.abstractmethod
     def contains(self, x: np.ndarray) -> np.ndarray:
@@ -172,8 +178,10 @@ def from_json(data: Any) -> PyTree:
                 kind = float if dtype.kind == "f" else int
                 flat = [kind(v) for v in ([x] if isinstance(x, str) else x)]
                 return np.broadcast_to(
-                    np.array(flat, dtype) if len(flat) == 1 else
-                    np.array(flat, dtype).reshape(s), tuple(s)
+                    np.array(flat, dtype)
+                    if len(flat) == 1
+                    else np.array(flat, dtype).reshape(s),
+                    tuple(s),
                 )
 
             return Box(side(low), side(high))

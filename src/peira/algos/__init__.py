@@ -1,0 +1,26 @@
+"""The catalogue: every algorithm by the name the command line knows it by.
+
+Nothing is imported until it is asked for.
+"""
+
+import importlib
+
+from ..core.checks import unknown
+from ..core.protocols import Algorithm
+
+
+catalogue: dict[str, str] = {
+    "dqn": "peira.algos.online.dqn:DQN",
+    "ppo": "peira.algos.online.ppo:PPO",
+    "sac": "peira.algos.online.sac:SAC",
+    "sac-discrete": "peira.algos.online.sac_discrete:DiscreteSAC",
+    "td3": "peira.algos.online.td3:TD3",
+}
+
+
+def get(name: str) -> type[Algorithm]:
+    """The class of a catalogued algorithm; raises `BadConfig` for an unknown name."""
+    if name not in catalogue:
+        raise unknown("algorithm", name, catalogue)
+    module, _, cls = catalogue[name].partition(":")
+    return getattr(importlib.import_module(module), cls)

@@ -1,0 +1,258 @@
+"""Soft actor-critic with automatic temperature.
+
+    target   y = r + γ (1 - terminated) (minᵢ Q̄ᵢ(s', a') - α log π(a'|s')),  a' ~ π(s')
+    critic   minimise  Σᵢ E[(Qᵢ(s, a) - y)²] / 2
+    actor    minimise  E[α log π(a|s) - minᵢ Qᵢ(s, a)],  a = tanh(μ(s) + σ(s) ε)
+    α        minimise  -log α E[log π(a|s) + H̄],  H̄ = -dim(A)
+    targets  move by τ after every step
+
+Haarnoja et al., 2018b, algorithm 1. https://arxiv.org/abs/1812.05905 (the first paper,
+https://arxiv.org/abs/1801.01290, has a fixed temperature and a value network).
+
+Deliberately different: the temperature's loss is in log α, as in the authors' code,
+which keeps α positive; the networks see actions in units of their bounds.
+
+Reference scores: the paper's fig. 1 (curves only); `docs/results.md`.
+"""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, Int
+
+from ...core import (
+    Action,
+    Algorithm,
+    Box,
+    Count,
+    fold,
+    Key,
+    Obs,
+    Policy,
+    Positive,
+    Report,
+    Sample,
+    Spec,
+    Store,
+    TimeStep,
+    Transition,
+    Unit,
+    Whole,
+    Widths,
+)
+from ...data import Replay
+from ...nets import Encoder, Ensemble, fan_in, MLP, Vision
+from ...ops import descend, Number, polyak, scale, TanhGaussian, Trainable, trainable
+from .td3 import Critic, critic_loss, in_units
+
+
+LOG_STD = (-20.0, 2.0)  # the authors' bounds
+
+
+class Actor(eqx.Module):
+    """A squashed normal over `[-1, 1]`, the bounds of `space`."""
+
+    encoder: Encoder
+    body: MLP
+    space: Box = eqx.field(static=True)
+
+    def __call__(self, obs: Obs) -> TanhGaussian:
+        mean, log_std = jnp.split(self.body(self.encoder(obs)), 2)
+        return TanhGaussian(mean, jnp.clip(log_std, *LOG_STD))
+
+
+class State(eqx.Module):
+    actor: Trainable[Actor]
+    critic: Trainable[Ensemble[Critic]]
+    target_critic: Ensemble[Critic]
+    log_alpha: Trainable[Float[Array, ""]]
+    step: Int[Array, ""]
+
+
+class Stochastic(Policy[tuple[()]]):
+    """Samples when exploring, takes the squashed mean when showing; before the first
+    update anything within the bounds."""
+
+    actor: Actor
+    untrained: Array
+
+    def begin(self) -> tuple[()]:
+        return ()
+
+    def __call__(
+        self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
+    ) -> tuple[Action, tuple[()], tuple[()]]:
+        pi = self.actor(t.obs)
+        unit = pi.mode()
+        if explore:
+            k_sample, k_any = jr.split(key)
+            drawn, _ = pi.sample_and_log_prob(key=k_sample)
+            anything = jr.uniform(k_any, unit.shape, minval=-1.0, maxval=1.0)
+            unit = jnp.where(self.untrained, anything, drawn)
+        box = self.actor.space
+        return scale(box, unit.reshape(box.shape)), carry, ()
+
+
+def draw(
+    actor: Actor, obs: Obs, *, key: Key
+) -> tuple[Float[Array, "batch act"], Float[Array, " batch"]]:
+    """An action for each observation, and its log-probability."""
+    pi = jax.vmap(actor)(obs)
+    keys = jr.split(key, pi.mean.shape[0])
+    return jax.vmap(lambda p, k: p.sample_and_log_prob(key=k))(pi, keys)
+
+
+def target(
+    actor: Actor,
+    critic: Ensemble[Critic],
+    steps: Transition,
+    alpha: Number,
+    *,
+    gamma: Number,
+    key: Key,
+) -> Float[Array, " batch"]:
+    """`y`: the entropy of the next action is part of its worth (eqs. 3 and 5)."""
+    action, log_prob = draw(actor, steps.next_obs, key=key)
+    value = jax.vmap(critic)(steps.next_obs, action).min(axis=-1) - alpha * log_prob
+    return steps.reward + gamma * jnp.where(steps.terminated, 0.0, value)
+
+
+def actor_loss(
+    actor: Actor, critic: Ensemble[Critic], obs: Obs, alpha: Number, *, key: Key
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """`E[α log π - min Q]` (eq. 7) and `E[log π]`."""
+    action, log_prob = draw(actor, obs, key=key)
+    value = jax.vmap(critic)(obs, action).min(axis=-1)
+    return (alpha * log_prob - value).mean(), log_prob.mean()
+
+
+def alpha_loss(
+    log_alpha: Float[Array, ""], log_prob: Float[Array, ""], entropy: Number
+) -> tuple[Float[Array, ""], tuple[()]]:
+    """`-log α (E[log π] + H̄)`: up while the policy is too certain."""
+    return -log_alpha * (log_prob + entropy), ()
+
+
+class SAC(Algorithm[State, Sample]):
+    serves: ClassVar = frozenset({Box})
+    version: ClassVar = 1
+    actors: ClassVar[int] = 1
+
+    learning_rate: Positive = 3e-4
+    """Adam's step size for actor, critics and temperature."""
+    gamma: Unit = 0.99
+    """Discount."""
+    tau: Unit = 0.005
+    """Speed of the target networks."""
+    alpha: Positive = 1.0
+    """Temperature at the beginning (and for good, unless `automatic`)."""
+    automatic: bool = True
+    """Adapt the temperature until the policy's entropy meets the target."""
+    target_entropy: float | None = None
+    """Entropy to meet; None is minus the number of action entries."""
+    batch: Count = 256
+    """Items per update."""
+    capacity: Count = 1_000_000
+    """Steps the replay keeps."""
+    warmup: Whole = 10_000
+    """Steps before the first update; until then actions are random."""
+    every: Count = 1
+    """Steps between updates, over all environments."""
+    hidden: Widths = (256, 256)
+    """Widths of the hidden layers of actor and critics each."""
+    layer_norm: bool = False
+    """LayerNorm after every hidden layer of the critics."""
+    vision: Vision = "auto"
+    """Network for images: nature for large frames, small for boards."""
+
+    @property
+    def tx(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam()
+
+    def store(self, spec: Spec) -> Store[Any, Sample]:
+        return Replay(self.capacity, self.batch, self.warmup, self.every)
+
+    def init(self, spec: Spec, *, key: Key) -> State:
+        size = spec.action.size
+        k_actor, k_critic = fold(key, "actor"), fold(key, "critic")
+
+        def encoder(k: Key) -> Encoder:
+            return Encoder(
+                spec.obs, init=fan_in, key=fold(k, "eye"), vision=self.vision
+            )
+
+        def make(k: Key) -> Critic:
+            eye = encoder(k)
+            sizes = [eye.size + size, *self.hidden, 1]
+            return Critic(eye, MLP(sizes, key=k, layer_norm=self.layer_norm))
+
+        eye = encoder(k_actor)
+        body = MLP([eye.size, *self.hidden, 2 * size], key=k_actor)
+        actor = Actor(eye, body, spec.action)
+        critic = Ensemble(make, 2, key=k_critic)
+        return State(
+            trainable(actor, self.tx),
+            trainable(critic, self.tx),
+            critic,
+            trainable(jnp.log(jnp.asarray(self.alpha)), self.tx),
+            jnp.array(0),
+        )
+
+    def policy(self, state: State) -> Stochastic:
+        return Stochastic(state.actor.net, state.step == 0)
+
+    def update(self, state: State, batch: Sample, *, key: Key) -> tuple[State, Report]:
+        space = state.actor.net.space
+        steps = in_units(batch.steps, space)
+        alpha = jnp.exp(state.log_alpha.net)
+        k_target, k_actor = jr.split(key)
+
+        y = target(
+            state.actor.net,
+            state.target_critic,
+            steps,
+            alpha,
+            gamma=self.gamma,
+            key=k_target,
+        )
+
+        def bellman(q: Ensemble[Critic]) -> Any:
+            total, td = critic_loss(q, steps.obs, steps.action, y, batch.weight)
+            return total / 2, td
+
+        critic, td = descend(self.tx, state.critic, bellman, rate=self.learning_rate)
+        actor, log_prob = descend(
+            self.tx,
+            state.actor,
+            lambda pi: actor_loss(pi, critic.net, steps.obs, alpha, key=k_actor),
+            rate=self.learning_rate,
+        )
+        log_alpha = state.log_alpha
+        if self.automatic:
+            entropy = self.target_entropy
+            if entropy is None:
+                entropy = -float(steps.action.shape[-1])
+            log_alpha, _ = descend(
+                self.tx,
+                log_alpha,
+                lambda la: alpha_loss(la, log_prob, entropy),
+                rate=self.learning_rate,
+            )
+        state = State(
+            actor,
+            critic,
+            polyak(state.target_critic, critic.net, self.tau),
+            log_alpha,
+            state.step + 1,
+        )
+        report = {
+            "critic_loss": jnp.square(td).sum(axis=-1).mean() / 2,
+            "target": y.mean(),
+            "entropy": -log_prob,
+            "alpha": alpha,
+        }
+        return state, Report(report, surprise=jnp.abs(td).mean(axis=-1))

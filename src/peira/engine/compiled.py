@@ -1,0 +1,208 @@
+"""Worlds written in JAX: acting, keeping and learning are one compiled program.
+
+Seeds are a batch axis over the whole run.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Int, PyTree
+
+from ..core import (
+    actors,
+    Env,
+    fold,
+    Key,
+    Metrics,
+    Policy,
+    root,
+    TimeStep,
+    Transition,
+)
+from ..ops import choose
+from .loop import act, Beat, example, learn, Tally
+
+
+class Life(eqx.Module):
+    """The whole of a run under way. Save it and the run resumes, bit for bit."""
+
+    learner: PyTree
+    acting: Policy | None
+    """The policy of the next block, where that lags behind the learner."""
+    kept: PyTree
+    world: PyTree
+    carry: PyTree
+    t: TimeStep
+    tally: Tally
+    step: Int[Array, ""]
+    """Steps of each environment so far."""
+    count: Int[Array, ""]
+    """Updates so far."""
+    key: Key
+
+
+def begin(beat: Beat, env: Env, key: Key) -> Life:
+    """A run before its first step."""
+    learner = beat.algorithm.init(beat.spec, key=fold(key, "init"))
+    resets = jr.split(fold(key, "reset", 0), beat.envs)
+    world, obs, legal = jax.vmap(lambda k: env.reset(key=k))(resets)
+    zero = jnp.zeros(beat.envs)
+    t = TimeStep(obs, zero, jnp.ones(beat.envs, bool), legal)
+    policy = beat.algorithm.policy(learner)
+    return Life(
+        learner,
+        policy if beat.overlap else None,
+        beat.store.init(example(beat, learner, t), envs=beat.envs),
+        world,
+        actors(policy, beat.envs),
+        t,
+        Tally.zero(beat.envs),
+        jnp.array(0),
+        jnp.array(0),
+        key,
+    )
+
+
+def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transition]:
+    """Collect one block; the steps are `(time, env, ...)`."""
+
+    def one(now: tuple, _: None) -> tuple[tuple, Transition]:
+        world, carry, t, tally, step = now
+        action, carry, extras = act(
+            policy, carry, t, key=fold(life.key, "act", step), explore=True
+        )
+        keys = jr.split(fold(life.key, "world", step), beat.envs)
+        world, out = jax.vmap(lambda w, a, k: env.step(w, a, key=k))(
+            world, action, keys
+        )
+        reward = out.reward.astype(jnp.float32)
+        seen = Transition(
+            t.obs,
+            action,
+            reward,
+            out.terminated,
+            out.truncated,
+            out.obs,
+            out.legal,
+            t.legal,
+            extras,
+        )
+        resets = jr.split(fold(life.key, "reset", step + 1), beat.envs)
+        fresh = jax.vmap(lambda k: env.reset(key=k))(resets)
+        world, obs, legal = choose(seen.over, fresh, (world, out.obs, out.legal))
+        t = TimeStep(obs, reward, seen.over, legal)
+        return (world, carry, t, tally.step(reward, seen.over), step + 1), seen
+
+    now = (life.world, life.carry, life.t, life.tally, life.step)
+    (world, carry, t, tally, step), steps = jax.lax.scan(one, now, length=beat.block)
+    life = Life(
+        life.learner,
+        life.acting,
+        beat.store.add(life.kept, steps),
+        world,
+        carry,
+        t,
+        tally,
+        step,
+        life.count,
+        life.key,
+    )
+    return life, steps
+
+
+def turn(beat: Beat, env: Env, life: Life, *, learning: bool) -> tuple[Life, Metrics]:
+    """One block: play, keep, learn."""
+    newest = beat.algorithm.policy(life.learner)
+    life, _ = play(beat, env, life.acting or newest, life)
+    acting = newest if beat.overlap else None
+    learner, kept, metrics, count = life.learner, life.kept, {}, life.count
+    if learning:
+        learner, kept, metrics = learn(beat, learner, kept, count=count, key=life.key)
+        count = count + beat.updates
+    return Life(
+        learner,
+        acting,
+        kept,
+        life.world,
+        life.carry,
+        life.t,
+        life.tally,
+        life.step,
+        count,
+        life.key,
+    ), metrics
+
+
+class Compiled:
+    """The loop for JAX-native worlds; one seed, or several side by side."""
+
+    def __init__(self, beat: Beat, env: Env, seeds: tuple[int, ...]):
+        self.beat, self.env, self.seeds = beat, env, seeds
+        self.done = 0  # blocks
+        many = len(seeds) > 1
+
+        def start(key: Key) -> Life:
+            return begin(beat, env, key)
+
+        def advance(life: Life, blocks: Array, learning: bool) -> Any:
+            first = lambda x: turn(beat, env, x, learning=learning)
+            zero = jax.tree.map(
+                lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(first, life)[1]
+            )
+
+            def one(_: int, now: tuple[Life, Metrics]) -> tuple[Life, Metrics]:
+                life, metrics = first(now[0])
+                return life, jax.tree.map(jnp.add, now[1], metrics)
+
+            life, total = jax.lax.fori_loop(0, blocks, one, (life, zero))
+            return life, jax.tree.map(lambda x: x / blocks, total)
+
+        def chunk(life: Life, blocks: Array, learning: bool) -> Any:
+            if not many:
+                return advance(life, blocks, learning)
+            side_by_side = lambda x: advance(x, blocks, learning)
+            return jax.vmap(side_by_side)(life)
+
+        self._start = jax.jit(jax.vmap(start) if many else start)
+        self._chunk = jax.jit(chunk, donate_argnums=0, static_argnums=2)
+        keys = [root(s) for s in seeds]
+        self.life = self._start(jnp.stack(keys) if many else keys[0])
+
+    def advance(self, blocks: int) -> list[dict[str, float]]:
+        """Go on by some blocks, all of them on the same side of the warm-up; what
+        there is to log, for each seed."""
+        learning = self.done >= self.beat.warmup
+        life, metrics = self._chunk(self.life, jnp.array(blocks), learning)
+        self.done += blocks
+        tallies = [self._of(life.tally, i) for i in range(len(self.seeds))]
+        self.life = eqx.tree_at(
+            lambda x: x.tally, life, jax.tree.map(jnp.copy, life.tally.forget())
+        )
+        return [
+            tally.read() | {k: float(v) for k, v in self._of(metrics, i).items()}
+            for i, tally in enumerate(tallies)
+        ]
+
+    def _of(self, tree: Any, i: int) -> Any:
+        return jax.tree.map(lambda x: x[i], tree) if len(self.seeds) > 1 else tree
+
+    def learner(self, i: int) -> PyTree:
+        """What the i-th seed has learned."""
+        return self._of(self.life.learner, i)
+
+    def save(self, i: int) -> tuple[PyTree, dict]:
+        """All of the i-th seed's run, as arrays and plain JSON."""
+        return self._of(self.life, i), {"blocks": self.done}
+
+    def restore(self, saved: list[tuple[PyTree, dict]]) -> None:
+        """Put back what `save` gave for each seed."""
+        lives = [tree for tree, _ in saved]
+        self.done = saved[0][1]["blocks"]
+        many = len(lives) > 1
+        self.life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
+
+    def close(self) -> None:
+        """Nothing to close: the world is data."""

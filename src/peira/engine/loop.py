@@ -1,0 +1,174 @@
+"""What both online loops share: the beat of a run, and learning from a block.
+
+A run is a sequence of blocks. In block b every environment takes `block` steps with one
+policy, the steps are kept, and then `updates` updates are made (none while warming up).
+The acting policy is the one learned from blocks before b; with `overlap` from blocks
+before b-1, so that block b can be collected while block b-1 is learned from. Which
+policy acts is thus a function of b alone, never of timing.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from ..core import (
+    Algorithm,
+    BadConfig,
+    check_serves,
+    fold,
+    Key,
+    Metrics,
+    Policy,
+    Spec,
+    Store,
+    TimeStep,
+    Transition,
+)
+from .plan import Plan
+
+
+class Beat(NamedTuple):
+    """A run, counted out before it begins."""
+
+    algorithm: Algorithm
+    spec: Spec
+    store: Store
+    envs: int
+    block: int
+    """Steps of each environment per block."""
+    blocks: int
+    """Blocks in the whole run."""
+    warmup: int
+    """Blocks before the first that is learned from."""
+    updates: int
+    """Updates per block."""
+    overlap: bool
+
+    @property
+    def stride(self) -> int:
+        """Environment steps per block."""
+        return self.block * self.envs
+
+
+def beat(algorithm: Algorithm, spec: Spec, plan: Plan, *, envs: int) -> Beat:
+    """Count out a run; raises `BadConfig` when the counts do not fit."""
+    check_serves(algorithm, spec)
+    store = algorithm.store(spec)
+    rhythm = store.rhythm(envs=envs)
+    block = plan.block or max(1, rhythm.every // envs)
+    stride = block * envs
+    if stride % rhythm.every:
+        raise BadConfig(
+            f"Plan.block = {block}: {envs} environments x {block} steps must be a "
+            f"multiple of the {rhythm.every} steps between learnings"
+        )
+    updates = stride // rhythm.every * rhythm.updates
+    blocks = -(-plan.steps // stride)
+    warmup = max(0, -(-rhythm.warmup // stride) - 1)
+    if warmup >= blocks:
+        raise BadConfig(
+            f"Plan.steps = {plan.steps}: nothing would be learned, because the first "
+            f"update comes after {rhythm.warmup} steps"
+        )
+    known = Spec(spec.obs, spec.action, spec.masked, (blocks - warmup) * updates)
+    return Beat(
+        algorithm,
+        known,
+        store,
+        envs,
+        block,
+        blocks,
+        warmup,
+        updates,
+        bool(plan.overlap),
+    )
+
+
+def act(
+    policy: Policy, carry: PyTree, t: TimeStep, *, key: Key, explore: bool
+) -> tuple[PyTree, PyTree, PyTree]:
+    """One step of many actors: action, carry and extras, each `(env, ...)`."""
+    keys = jax.random.split(key, t.reward.shape[0])
+    one = lambda c, x, k: policy(c, x, key=k, explore=explore)
+    return jax.vmap(one)(carry, t, keys)
+
+
+def example(beat: Beat, learner: PyTree, t: TimeStep) -> Transition:
+    """One step of one environment, for its shapes."""
+    policy = beat.algorithm.policy(learner)
+    one = jax.tree.map(lambda x: x[0], t)
+    call = lambda: policy(policy.begin(), one, key=jax.random.key(0), explore=True)
+    action, _, extras = jax.tree.map(
+        lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(call)
+    )
+    no = jnp.array(False)
+    return Transition(
+        one.obs, action, one.reward, no, no, one.obs, one.legal, one.legal, extras
+    )
+
+
+def learn(
+    beat: Beat, learner: PyTree, kept: PyTree, *, count: Int[Array, ""], key: Key
+) -> tuple[PyTree, PyTree, Metrics]:
+    """The updates of one block; `count` is how many went before. Metrics are means."""
+    algorithm, store = beat.algorithm, beat.store
+
+    def one(pair: tuple[Any, Any], i: Array) -> tuple[tuple[Any, Any], Metrics]:
+        learner, kept = pair
+        batch = store.sample(kept, key=fold(key, "sample", i))
+        learner, report = algorithm.update(learner, batch, key=fold(key, "update", i))
+        return (learner, store.heed(kept, batch, report)), report.metrics
+
+    turns = count + jnp.arange(beat.updates)
+    (learner, kept), metrics = jax.lax.scan(one, (learner, kept), turns)
+    return learner, kept, {k: v.mean() for k, v in metrics.items()}
+
+
+class Tally(eqx.Module):
+    """Episodes under way, and the sums over those that ended since the last reading."""
+
+    returns: Float[Array, " env"]
+    lengths: Int[Array, " env"]
+    episodes: Int[Array, ""]
+    total_return: Float[Array, ""]
+    total_length: Int[Array, ""]
+
+    @classmethod
+    def zero(cls, envs: int) -> "Tally":
+        n = jnp.array(0)
+        return cls(jnp.zeros(envs), jnp.zeros(envs, int), n, jnp.array(0.0), n)
+
+    def step(self, reward: Float[Array, " env"], over: Array) -> "Tally":
+        returns, lengths = self.returns + reward, self.lengths + 1
+        return Tally(
+            jnp.where(over, 0.0, returns),
+            jnp.where(over, 0, lengths),
+            self.episodes + over.sum(),
+            self.total_return + jnp.where(over, returns, 0.0).sum(),
+            self.total_length + jnp.where(over, lengths, 0).sum(),
+        )
+
+    def forget(self) -> "Tally":
+        n = jnp.zeros_like(self.episodes)
+        return Tally(self.returns, self.lengths, n, n.astype(float), n)
+
+    def read(self) -> dict[str, float]:
+        """Means over the episodes that ended; nothing when none did."""
+        n = int(self.episodes)
+        return summary(n, float(self.total_return), float(self.total_length))
+
+
+def summary(
+    episodes: int, total_return: float, total_length: float
+) -> dict[str, float]:
+    """What is logged of the episodes that ended: means, where any did."""
+    if episodes == 0:
+        return {"episodes": 0.0}
+    return {
+        "episodes": float(episodes),
+        "return": total_return / episodes,
+        "length": total_length / episodes,
+    }

@@ -1,0 +1,44 @@
+"""The mathematics of reinforcement learning as pure functions."""
+
+from .distributions import (
+    Categorical,
+    Gaussian,
+    MultiCategorical,
+    scale,
+    TanhGaussian,
+    unscale,
+)
+from .learning import (
+    choose,
+    descend,
+    mean_metrics,
+    Number,
+    polyak,
+    Trainable,
+    trainable,
+    when,
+)
+from .moments import Moments
+from .returns import gae, lambda_return, n_step
+
+
+__all__ = [
+    "Categorical",
+    "Gaussian",
+    "Moments",
+    "MultiCategorical",
+    "Number",
+    "TanhGaussian",
+    "Trainable",
+    "choose",
+    "descend",
+    "gae",
+    "lambda_return",
+    "mean_metrics",
+    "n_step",
+    "polyak",
+    "scale",
+    "trainable",
+    "unscale",
+    "when",
+]

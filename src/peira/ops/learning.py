@@ -1,0 +1,67 @@
+"""One gradient step, and the slow copy that follows it."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float
+
+from ..core import Metrics
+
+
+N = TypeVar("N")
+T = TypeVar("T")
+Number = float | Float[Array, ""]
+
+
+class Trainable(eqx.Module, Generic[N]):
+    """A network, all of whose leaves are learned, and its optimiser's state."""
+
+    net: N
+    opt: optax.OptState
+
+
+def trainable(net: N, tx: optax.GradientTransformation) -> Trainable[N]:
+    return Trainable(net, tx.init(net))  # type: ignore[arg-type]
+
+
+def descend(
+    tx: optax.GradientTransformation,
+    old: Trainable[N],
+    loss: Callable[[N], tuple[Float[Array, ""], T]],
+    *,
+    rate: Number,
+) -> tuple[Trainable[N], T]:
+    """One step of size `rate` down the loss along `tx`'s direction; and what else
+    the loss had to say."""
+    grads, aux = jax.grad(loss, has_aux=True)(old.net)
+    direction, opt = tx.update(grads, old.opt, old.net)
+    net = jax.tree.map(lambda w, d: w - rate * d, old.net, direction)
+    return Trainable(net, opt), aux
+
+
+def polyak(target: N, online: N, tau: Number) -> N:
+    """Move the target a fraction `tau` of the way to the online network."""
+    return jax.tree.map(lambda t, o: t + tau * (o - t), target, online)
+
+
+def when(pred: Bool[Array, ""], f: Callable[[T], T], x: T) -> T:
+    """`f(x)` if `pred` else `x`, running `f` only when it is wanted."""
+    return jax.lax.cond(pred, f, lambda a: a, x)
+
+
+def choose(pred: Bool[Array, " n"], yes: T, no: T) -> T:
+    """Row by row, `yes` where `pred` and `no` elsewhere."""
+
+    def pick(x: Array, y: Array) -> Array:
+        return jnp.where(pred.reshape(pred.shape + (1,) * (x.ndim - 1)), x, y)
+
+    return jax.tree.map(pick, yes, no)
+
+
+def mean_metrics(metrics: Metrics) -> Metrics:
+    """Each metric's mean over whatever axes it was stacked along."""
+    return {k: v.mean() for k, v in metrics.items()}
