@@ -198,7 +198,7 @@ class SAC(Algorithm[State, Sample]):
             trainable(actor, self.tx),
             trainable(critic, self.tx),
             critic,
-            trainable(jnp.log(jnp.asarray(self.alpha)), self.tx),
+            trainable(jnp.log(jnp.array(self.alpha, jnp.float32)), self.tx),
             jnp.array(0),
         )
 

@@ -136,7 +136,7 @@ class DiscreteSAC(Algorithm[State, Sample]):
             trainable(make(fold(key, "actor")), self.tx),
             trainable(critic, self.tx),
             critic,
-            trainable(jnp.log(jnp.asarray(self.alpha)), self.tx),
+            trainable(jnp.log(jnp.array(self.alpha, jnp.float32)), self.tx),
             jnp.array(0),
         )
 

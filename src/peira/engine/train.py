@@ -1,0 +1,274 @@
+"""From an algorithm and an environment to a run on disk.
+
+Between chunks of blocks stand logging, evaluation, checkpoints and the stop signal.
+Where the chunks end is fixed by the plan alone, so that a run stopped and resumed is
+the run that was never stopped.
+"""
+
+import contextlib
+import functools
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from ..core import Algorithm, Env, NumericalFault
+from ..envs import Hosted, make
+from . import checkpoint, policies
+from .compiled import Compiled
+from .evaluate import evaluation_seed, Evaluator, evaluator
+from .hosted import HostedLoop
+from .loop import Beat, beat
+from .parallel import side_by_side
+from .plan import Plan
+from .run import Run
+from .sinks import Sink
+
+
+MakeEnv: TypeAlias = Any  # an id, a callable, an environment
+BLOCK = 32  # steps per block of work where a host environment leaves the choice
+ROWS = 100  # lines in the log of a run
+
+
+class Problem(NamedTuple):
+    """Everything that makes one training, before any of it has run."""
+
+    algorithm: Algorithm
+    env: MakeEnv
+    plan: Plan
+    name: str
+    kwargs: Mapping[str, Any]
+
+    def make(self, envs: int) -> Env | Hosted:
+        return make(
+            self.env,
+            envs=envs,
+            backend=self.plan.backend,
+            processes=self.plan.processes,
+            **self.kwargs,
+        )
+
+    @property
+    def envs(self) -> int:
+        return self.plan.envs or getattr(type(self.algorithm), "actors", 1)
+
+
+def train(
+    algorithm: Algorithm,
+    env: MakeEnv,
+    plan: Plan,
+    run: Run,
+    *,
+    name: str,
+    sinks: Sequence[Sink] = (),
+    env_kwargs: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> None:
+    """Collect, learn, evaluate, log, checkpoint and save the policy of every seed.
+
+    Raises `KeyboardInterrupt` after saving when asked to stop, `NumericalFault` with
+    the last checkpoint intact when a metric is not finite.
+    """
+    problem = Problem(algorithm, env, plan, name, dict(env_kwargs or {}))
+    world = problem.make(problem.envs)
+    counted = beat(algorithm, world.spec, plan, envs=problem.envs)
+    for sink in sinks:
+        sink.start(run.config, list(plan.seeds), counted.blocks * counted.stride)
+    try:
+        if isinstance(world, Hosted) and len(plan.seeds) > 1:
+            world.close()
+            each = functools.partial(train_seed, problem, run.path, resume=resume)
+            side_by_side(each, plan.seeds, sinks)
+        else:
+            Trainer(problem, world, counted, run, plan.seeds, sinks).train(resume)
+    finally:
+        for sink in sinks:
+            sink.close()
+
+
+def train_seed(
+    problem: Problem, path: Path, seed: int, sink: Sink, *, resume: bool
+) -> None:
+    """One seed of a run, in a process of its own."""
+    world = problem.make(problem.envs)
+    counted = beat(problem.algorithm, world.spec, problem.plan, envs=problem.envs)
+    run = Run.open(path)
+    Trainer(problem, world, counted, run, (seed,), [sink]).train(resume)
+
+
+class Schedule(NamedTuple):
+    """At which blocks something is due."""
+
+    log: int
+    evaluate: int
+    checkpoint: int
+
+    def due(self, what: int, done: int, last: int) -> bool:
+        return done % what == 0 or done == last
+
+
+def schedule(beat: Beat, plan: Plan) -> Schedule:
+    """Everything in whole blocks; evaluations and checkpoints at lines of the log."""
+    log = max(1, beat.blocks // ROWS)
+
+    def blocks(steps: int) -> int:
+        return max(log, round(steps / beat.stride / log) * log)
+
+    steps = beat.blocks * beat.stride
+    evaluate = blocks(plan.evaluate_every or math.ceil(steps / 10))
+    return Schedule(log, evaluate, blocks(plan.checkpoint_every or steps // 4))
+
+
+class Trainer:
+    """One loop with everything that happens around it, for one or more seeds."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        world: Env | Hosted,
+        beat: Beat,
+        run: Run,
+        seeds: tuple[int, ...],
+        sinks: Sequence[Sink],
+    ):
+        self.problem, self.beat, self.run = problem, beat, run
+        self.seeds, self.sinks = seeds, sinks
+        self.logs = [run.seed(s) for s in seeds]
+        self.schedule = schedule(beat, problem.plan)
+        kind = HostedLoop if isinstance(world, Hosted) else Compiled
+        self.loop: HostedLoop | Compiled = kind(beat, world, seeds)
+        plan = problem.plan
+        self.arena = problem.make(min(plan.episodes, 10))
+        modes = {"greedy": False} | ({"explore": True} if plan.stochastic else {})
+        self.evaluators: dict[str, Evaluator] = {
+            mode: evaluator(self.arena, episodes=plan.episodes, explore=explore)
+            for mode, explore in modes.items()
+        }
+
+    @property
+    def step(self) -> int:
+        """Environment steps so far."""
+        return self.loop.done * self.beat.stride
+
+    def train(self, resume: bool = False) -> None:
+        if resume:
+            self._restore()
+        last, due = self.beat.blocks, self.schedule.due
+        started = time.perf_counter()
+        try:
+            with stop_signal() as asked_to_stop:
+                while self.loop.done < last:
+                    self._chunk(started)
+                    done = self.loop.done
+                    if due(self.schedule.evaluate, done, last):
+                        self._evaluate()
+                    stopping = asked_to_stop()
+                    if stopping or due(self.schedule.checkpoint, done, last):
+                        self._save()
+                    if stopping and done < last:
+                        raise KeyboardInterrupt
+        finally:
+            self.loop.close()
+            if isinstance(self.arena, Hosted):
+                self.arena.close()
+
+    def _chunk(self, started: float) -> None:
+        """Go on to the next line of the log."""
+        done = self.loop.done
+        goal = min(
+            self.beat.blocks, done - done % self.schedule.log + self.schedule.log
+        )
+        rows: list[dict[str, float]] = []
+        if done < self.beat.warmup:  # the warm-up is another program: stop at its end
+            rows = self.loop.advance(min(goal, self.beat.warmup) - done)
+        if self.loop.done < goal:
+            learned = self.loop.advance(goal - self.loop.done)
+            rows = [pool(a, b) for a, b in zip(rows or learned, learned, strict=True)]
+        updates = max(0, self.loop.done - self.beat.warmup) * self.beat.updates
+        seconds = time.perf_counter() - started
+        for seed, log, values in zip(self.seeds, self.logs, rows, strict=True):
+            self._check(seed, values)
+            log.log(self.step, updates, values, seconds)
+            for sink in self.sinks:
+                sink.log(seed, self.step, values)
+
+    def _check(self, seed: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise NumericalFault(
+                    f"{name} of seed {seed} became {value} by step {self.step}; the "
+                    f"last checkpoint in {self.run.path} is intact"
+                )
+
+    def _evaluate(self) -> None:
+        for i, (seed, log) in enumerate(zip(self.seeds, self.logs, strict=True)):
+            policy = self.beat.algorithm.policy(self.loop.learner(i))
+            for mode, evaluate in self.evaluators.items():
+                start = evaluation_seed(seed, self.step)
+                returns, lengths = evaluate(policy, start)
+                log.evaluated(self.step, mode, returns, lengths, start)
+                if mode == "greedy":
+                    for sink in self.sinks:
+                        sink.evaluated(seed, self.step, returns)
+
+    def _save(self) -> None:
+        for i, log in enumerate(self.logs):
+            tree, meta = self.loop.save(i)
+            log.flush()
+            checkpoint.save(
+                log.path / "checkpoints", tree, meta={"step": self.step} | meta
+            )
+            policies.save_policy(
+                log.path / "policy",
+                self.beat.algorithm.policy(self.loop.learner(i)),
+                algorithm=self.beat.algorithm,
+                name=self.problem.name,
+                spec=self.beat.spec,
+                meta={"seed": self.seeds[i], "step": self.step},
+            )
+
+    def _restore(self) -> None:
+        saved = []
+        for i, log in enumerate(self.logs):
+            like, _ = self.loop.save(i)
+            tree, meta = checkpoint.latest(log.path / "checkpoints", like)
+            log.rewind(meta["step"])
+            saved.append((tree, meta))
+        self.loop.restore(saved)
+
+
+def pool(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    """One line of the log from the two parts of a chunk that crossed the warm-up."""
+    if a is b:
+        return dict(b)
+    n, m = a["episodes"], b["episodes"]
+    both = {"episodes": n + m}
+    for name in ("return", "length"):
+        if n + m:
+            both[name] = (n * a.get(name, 0.0) + m * b.get(name, 0.0)) / (n + m)
+    return dict(a) | dict(b) | both
+
+
+@contextlib.contextmanager
+def stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C or SIGTERM into a request to stop after this chunk; a
+    second Ctrl-C interrupts at once."""
+    asked = False
+
+    def ask(number: int, _: Any) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    old: dict[int, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # not the main thread: leave it
+                old[number] = signal.signal(number, ask)
+        yield lambda: asked
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
