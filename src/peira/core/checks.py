@@ -6,6 +6,7 @@ and exits with code 2; a traceback means a bug.
 
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -89,7 +90,7 @@ Positive = Annotated[float, Range(0, open_low=True)]
 NonNegative = Annotated[float, Range(0)]
 Count = Annotated[int, Range(1)]
 Whole = Annotated[int, Range(0)]
-Widths = tuple[int, ...]
+Widths = Annotated[tuple[int, ...], Range(1)]
 
 
 def check_fields(config: Any) -> None:
@@ -99,15 +100,19 @@ def check_fields(config: Any) -> None:
     """
     hints = typing.get_type_hints(type(config), include_extras=True)
     for field in dataclasses.fields(config):
-        value, hint = getattr(config, field.name), hints[field.name]
-        if hint == Widths and any(w < 1 for w in value):
-            raise BadConfig(
-                f"{type(config).__name__}.{field.name} = {value}: widths are at least 1"
-            )
-        for mark in getattr(hint, "__metadata__", ()):
-            number = isinstance(value, (int, float))
-            if isinstance(mark, Range) and number and value not in mark:
+        value = getattr(config, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        for allowed in ranges(hints[field.name]):
+            if any(isinstance(x, int | float) and x not in allowed for x in numbers):
                 raise BadConfig(
                     f"{type(config).__name__}.{field.name} = {value}: "
-                    f"must lie in {mark}"
+                    f"must lie in {allowed}"
                 )
+
+
+def ranges(hint: Any) -> list[Range]:
+    """The ranges in a type, also in the parts of a union."""
+    own = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Range)]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        own += [r for part in typing.get_args(hint) for r in ranges(part)]
+    return own

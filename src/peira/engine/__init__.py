@@ -1,0 +1,1 @@
+"""Collecting, learning, evaluating and keeping: everything no paper mentions."""

@@ -1,0 +1,46 @@
+"""How long, how often and with which seeds: all of a run that no paper mentions."""
+
+import dataclasses
+from typing import Literal
+
+from ..core.checks import BadConfig, check_fields, Count
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How to run an algorithm; together with its fields and the environment it repeats
+    the run."""
+
+    steps: Count = 100_000
+    """Environment steps, over all environments of a seed."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds; each is a run of its own."""
+    envs: Count | None = None
+    """Environments side by side; the algorithm's own number when not given."""
+    block: Count | None = None
+    """Steps of each environment between learnings, a multiple of the algorithm's own;
+    the updates that fall due meanwhile are made together."""
+    overlap: bool = False
+    """Host environments: collect the next block while learning from the last. The
+    acting policy is then one block older, on every machine alike."""
+    evaluate_every: Count | None = None
+    """Environment steps between evaluations; a tenth of the run when not given."""
+    episodes: Count = 10
+    """Episodes per evaluation."""
+    stochastic: bool = False
+    """Evaluate the exploring policy too."""
+    checkpoint_every: Count | None = None
+    """Environment steps between checkpoints; a quarter of the run when not given."""
+    processes: bool = False
+    """Step host environments in a process each."""
+    backend: Literal["auto", "jax", "gymnasium"] = "auto"
+    """Whose environment: our JAX one where there is one, or Gymnasium's."""
+
+    def __post_init__(self):
+        check_fields(self)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise BadConfig(
+                f"Plan.seeds = {self.seeds}: seeds are at least one, and distinct"
+            )
+        if min(self.seeds) < 0 or max(self.seeds) >= 2**31:
+            raise BadConfig(f"Plan.seeds = {self.seeds}: must lie in [0, 2147483647]")
