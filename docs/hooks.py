@@ -1,0 +1,91 @@
+"""What the site takes from elsewhere: pages that are files of the repository's root,
+and tables of hyper-parameters made from the fields of the algorithms."""
+
+import ast
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from peira.algos import get
+from peira.core.checks import Range, ranges
+
+
+ROOT = Path(__file__).parent.parent
+PAGES = {
+    "index.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+}
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Called by mkdocs for every page before it is rendered."""
+    if source := PAGES.get(page.file.src_uri):
+        markdown = (ROOT / source).read_text().replace("](docs/", "](")
+    return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
+
+
+def table(name: str) -> str:
+    """The hyper-parameters of a catalogued algorithm as a table."""
+    cls = get(name)
+    hints = typing.get_type_hints(cls, include_extras=True)
+    meaning = meanings(cls)
+    rows = ["| name | default | range | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(cls):
+        value, allowed = show(field.default), extent(hints[field.name])
+        rows.append(f"| `{field.name}` | {value} | {allowed} | {meaning[field.name]} |")
+    return "\n".join(rows)
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """The docstring under each field of a class."""
+    (tree,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for field, doc in zip(tree.body, tree.body[1:], strict=False):
+        match field, doc:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = " ".join(text.split())
+    return found
+
+
+def show(value: Any) -> str:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case float() if value and abs(value) < 1e-3:
+            mantissa, exponent = f"{value:e}".split("e")
+            return f"{float(mantissa):g}e{int(exponent)}"
+        case float():
+            return f"{value:g}"
+        case int():
+            return f"{value:,}".replace(",", " ")
+        case tuple():
+            return ", ".join(map(show, value))
+        case None:
+            return "none"
+    return str(value)
+
+
+def extent(hint: Any) -> str:
+    """The values a field may take, in words of mathematics."""
+    if hint is bool:
+        return "on, off"
+    if typing.get_origin(hint) is typing.Literal:
+        return ", ".join(map(str, typing.get_args(hint)))
+    optional = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    end = ", none" if optional and type(None) in typing.get_args(hint) else ""
+    return ", ".join(map(interval, ranges(hint))) + end or "any" + end
+
+
+def interval(allowed: Range) -> str:
+    if allowed.high == float("inf"):
+        return f"{'>' if allowed.open_low else '≥'} {allowed.low:g}"
+    return str(allowed)
