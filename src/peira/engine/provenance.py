@@ -1,0 +1,58 @@
+"""Where a run came from: versions, machine, commit."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime, UTC
+from typing import Any
+
+import jax
+
+
+PACKAGES = ("peira", "jax", "jaxlib", "numpy", "gymnasium", "equinox", "optax")
+
+
+def provenance() -> dict[str, Any]:
+    """What one would have to know to repeat a run; nothing that names a person."""
+    return {
+        "versions": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
+        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+        "git": commit(),
+        "started": now(),
+        "finished": None,
+        "seconds": None,
+    }
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def commit() -> dict[str, Any] | None:
+    """The commit of the working directory, and whether files have changed since."""
+
+    def ask(*words: str) -> str:
+        said = subprocess.run(
+            ["git", *words], capture_output=True, text=True, check=True, timeout=10
+        )
+        return said.stdout.strip()
+
+    try:
+        head = ask("rev-parse", "HEAD")
+        changed = bool(ask("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": head, "changed": changed}

@@ -1,0 +1,227 @@
+"""A run on disk: its configuration, where it came from, and what was measured.
+
+config.toml        everything needed to repeat the run; TOML has no null, so None is
+                   written as the word "none"
+provenance.json    versions, machine, commit, wall time
+seed-<k>/          metrics.parquet, evaluations.parquet, checkpoints/, policy/
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tomli_w
+
+from ..core import RunFault
+from . import checkpoint
+from .fields import plain
+from .files import write_file
+from .provenance import now, provenance
+
+
+SPACE = 2**20  # bytes that must fit on the disk before training begins
+COUNTS = [("step", pa.int64()), ("updates", pa.int64()), ("seconds", pa.float64())]
+EPISODES = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("mode", pa.string()),
+        ("episode", pa.int64()),
+        ("return", pa.float64()),
+        ("length", pa.int64()),
+        ("evaluation_seed", pa.int64()),
+    ]
+)
+
+
+class Run:
+    """A folder that holds one training, whatever state it is in."""
+
+    def __init__(self, path: Path, config: dict[str, Any], born: dict[str, Any]):
+        self.path, self.config, self._born = path, config, born
+
+    @classmethod
+    def create(cls, path: Path | str, config: Mapping[str, Any]) -> "Run":
+        """A new run. Raises `RunFault` when the folder exists or cannot be written."""
+        path = Path(path)
+        if path.exists():
+            raise RunFault(
+                f"{path} exists: resume it (peira resume {path}), or choose another "
+                "name (--name)"
+            )
+        words: dict[str, Any] = plain(dict(config))
+        born = provenance() | {"seeds": words["plan"]["seeds"]}
+        try:
+            path.mkdir(parents=True)
+            write_file(path / "space", os.urandom(SPACE))
+            (path / "space").unlink()
+            write_file(path / "config.toml", tomli_w.dumps(spell(words)).encode())
+            write_file(path / "provenance.json", as_json(born))
+        except OSError as error:
+            raise RunFault(f"cannot write a run to {path}: {error}") from None
+        return cls(path, words, born)
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Run":
+        """A run that is there already; raises `RunFault` if it is none."""
+        path = Path(path)
+        try:
+            config = unspell(tomllib.loads((path / "config.toml").read_text()))
+            born = json.loads((path / "provenance.json").read_text())
+            if not {"algorithm", "env", "hyper", "plan"} <= config.keys():
+                raise ValueError("config.toml is not the configuration of a run")
+            if not all(type(s) is int for s in config["plan"]["seeds"]):
+                raise ValueError("the seeds in config.toml are not whole numbers")
+        except FileNotFoundError as error:
+            missing = Path(error.filename).name
+            raise RunFault(f"{path} is not a run: it has no {missing}") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RunFault(f"{path} is not a run: {error}") from None
+        return cls(path, config, born)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(self.config["plan"]["seeds"])
+
+    def seed(self, k: int) -> "SeedLog":
+        """The log of one seed, as it was at the last flush."""
+        return SeedLog(self.path / f"seed-{k}")
+
+    def metrics(self) -> pa.Table:
+        """All seeds' metrics: `seed`, `step`, `updates`, `seconds`, and a column per
+        metric, null where it was not measured."""
+        return self._all("metrics.parquet", pa.schema(COUNTS))
+
+    def evaluations(self) -> pa.Table:
+        """All seeds' evaluations, a row per episode: `seed`, `step`, `mode`,
+        `episode`, `return`, `length`, `evaluation_seed`."""
+        return self._all("evaluations.parquet", EPISODES)
+
+    def _all(self, name: str, schema: pa.Schema) -> pa.Table:
+        parts = [
+            add_seed(k, read_table(self.path / f"seed-{k}" / name) or schema)
+            for k in self.seeds
+        ]
+        return pa.concat_tables(parts, promote_options="default")
+
+    @property
+    def done(self) -> bool:
+        """Whether every seed has reached the planned steps."""
+        folders = [self.path / f"seed-{k}" / "checkpoints" for k in self.seeds]
+        reached = [max(checkpoint.steps(f), default=0) for f in folders]
+        return min(reached) >= self.config["plan"]["steps"]
+
+    def finish(self, seconds: float) -> None:
+        """Record the end, and how long training took since the last one."""
+        before = self._born.get("seconds") or 0.0
+        self._born |= {"finished": now(), "seconds": before + seconds}
+        write_file(self.path / "provenance.json", as_json(self._born))
+
+
+class SeedLog:
+    """What is measured of one seed: in memory until `flush`, so that a checkpoint and
+    its log are of one moment."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._metrics: list[dict[str, Any]] = []
+        self._episodes: list[dict[str, Any]] = []
+        self._before = 0.0
+
+    def log(
+        self, step: int, updates: int, values: Mapping[str, float], seconds: float
+    ) -> None:
+        """One line; `seconds` since this process began to train. Times go on from
+        where an earlier process stopped."""
+        counts = {"step": step, "updates": updates, "seconds": self._before + seconds}
+        self._metrics.append(counts | dict(values))
+
+    def evaluated(
+        self, step: int, mode: str, returns: np.ndarray, lengths: np.ndarray, seed: int
+    ) -> None:
+        """One evaluation: a row for each episode."""
+        for i, (total, length) in enumerate(zip(returns, lengths, strict=True)):
+            row = (step, mode, i, float(total), int(length), seed)
+            self._episodes.append(dict(zip(EPISODES.names, row, strict=True)))
+
+    def flush(self) -> None:
+        """Write both tables, each at one stroke; raises `RunFault`."""
+        names = dict.fromkeys(k for row in self._metrics for k in row)
+        counts = dict(COUNTS)
+        schema = pa.schema([(k, counts.get(k, pa.float64())) for k in names])
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name, rows, kind in (
+                ("metrics.parquet", self._metrics, schema),
+                ("evaluations.parquet", self._episodes, EPISODES),
+            ):
+                write_table(self.path / name, pa.Table.from_pylist(rows, kind))
+        except OSError as error:
+            raise RunFault(f"cannot write {self.path}: {error}") from None
+
+    def rewind(self, step: int) -> None:
+        """Take up what was written, and forget what came later than `step`."""
+
+        def rows(name: str) -> list[dict[str, Any]]:
+            table = read_table(self.path / name)
+            held = [] if table is None else table.to_pylist()
+            return [
+                {k: v for k, v in row.items() if v is not None}
+                for row in held
+                if row["step"] <= step
+            ]
+
+        self._metrics = rows("metrics.parquet")
+        self._episodes = rows("evaluations.parquet")
+        self._before = self._metrics[-1]["seconds"] if self._metrics else 0.0
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_file(path, sink.getvalue().to_pybytes())
+
+
+def read_table(path: Path) -> pa.Table | None:
+    """A parquet file, or None when nothing was written yet; raises `RunFault`."""
+    if not path.exists():
+        return None
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise RunFault(f"{path} cannot be read: {reason}") from None
+
+
+def add_seed(k: int, table: pa.Table | pa.Schema) -> pa.Table:
+    """The table (an empty one, given only a schema) with the seed in front."""
+    if isinstance(table, pa.Schema):
+        table = table.empty_table()
+    return table.add_column(0, "seed", pa.array([k] * len(table), pa.int64()))
+
+
+def as_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def spell(value: Any) -> Any:
+    """None as the word that TOML can say."""
+    if isinstance(value, dict):
+        return {k: spell(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [spell(v) for v in value]
+    return "none" if value is None else value
+
+
+def unspell(value: Any) -> Any:
+    """The inverse of `spell`; `fields.rebuild` knows where "none" was meant."""
+    if isinstance(value, dict):
+        return {k: unspell(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [unspell(v) for v in value]
+    return None if value == "none" else value

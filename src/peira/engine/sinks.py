@@ -1,0 +1,254 @@
+"""Where to watch a training: on the terminal, as lines, in a tracker's pages.
+
+Nothing here is the record of a run; that is the run's folder.
+"""
+
+import abc
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress as Bar,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from ..core import BadConfig, unknown
+
+
+class Sink(abc.ABC):
+    """Hears what happens in a training."""
+
+    @abc.abstractmethod
+    def start(self, config: dict, seeds: list[int], steps: int) -> None:
+        """Training begins, of so many steps for each seed."""
+
+    @abc.abstractmethod
+    def log(self, seed: int, step: int, values: dict[str, float]) -> None: ...
+
+    @abc.abstractmethod
+    def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
+        """The returns of the episodes of one evaluation."""
+
+    @abc.abstractmethod
+    def close(self) -> None: ...
+
+
+class Progress(Sink):
+    """A live bar: steps, rate, time left, return over the seeds, losses."""
+
+    def __init__(self, file: Any = None):
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[news]}"),
+            console=Console(file=file or sys.stderr),
+        )
+        self._steps: dict[int, int] = {}
+        self._values: dict[int, dict[str, float]] = {}
+
+    def start(self, config: dict, seeds: list[int], steps: int) -> None:
+        self._bar.add_task(
+            f"{config['algorithm']} {config['env']}",
+            total=steps * len(seeds),
+            rate="",
+            news="",
+        )
+        self._bar.start()
+
+    def log(self, seed: int, step: int, values: dict[str, float]) -> None:
+        self._steps[seed] = step
+        self._values[seed] = self._values.get(seed, {}) | values
+        (task,) = self._bar.tasks
+        self._bar.update(
+            task.id,
+            completed=sum(self._steps.values()),
+            rate=f"{task.speed:,.0f} steps/s" if task.speed else "",
+            news=news(self._values.values()),
+        )
+
+    def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
+        self._values.setdefault(seed, {})["evaluation"] = float(np.mean(returns))
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+def news(values: Iterable[dict[str, float]]) -> str:
+    """Returns and losses: mean, and spread where there are several seeds."""
+    values = list(values)
+    names = dict.fromkeys(k for row in values for k in row)
+    shown = ["return", "evaluation", *(k for k in names if k.endswith("loss"))]
+    return "  ".join(
+        f"{name} {spread([row[name] for row in values if name in row])}"
+        for name in shown
+        if name in names
+    )
+
+
+def spread(numbers: list[float]) -> str:
+    mean = f"{np.mean(numbers):.4g}"
+    return f"{mean} ± {np.std(numbers, ddof=1):.2g}" if len(numbers) > 1 else mean
+
+
+class Lines(Sink):
+    """Plain text for a log file: one line per evaluation."""
+
+    def __init__(self, file: Any = None):
+        self._file = file or sys.stderr
+        self._latest: dict[int, dict[str, float]] = {}
+        self._steps = 0
+
+    def start(self, config: dict, seeds: list[int], steps: int) -> None:
+        self._steps = steps
+        self._say(
+            f"{config['algorithm']} on {config['env']}: {steps:,} steps, "
+            f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+        )
+
+    def log(self, seed: int, step: int, values: dict[str, float]) -> None:
+        self._latest[seed] = self._latest.get(seed, {}) | values
+
+    def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
+        now = {"evaluation": float(np.mean(returns))} | self._latest.get(seed, {})
+        share = f"{100 * step // self._steps:3d} %"
+        self._say(f"{share}  step {step:,}  seed {seed}  {news([now])}")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._file, flush=True)
+
+
+class JsonLines(Sink):
+    """One JSON object per line on standard output, for programs."""
+
+    def __init__(self, file: Any = None):
+        self._file = file or sys.stdout
+
+    def start(self, config: dict, seeds: list[int], steps: int) -> None:
+        self._say(event="start", config=config, seeds=seeds, steps=steps)
+
+    def log(self, seed: int, step: int, values: dict[str, float]) -> None:
+        self._say(event="log", seed=seed, step=step, values=values)
+
+    def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
+        numbers = np.asarray(returns, float).tolist()
+        self._say(event="evaluated", seed=seed, step=step, returns=numbers)
+
+    def close(self) -> None:
+        self._say(event="end")
+
+    def _say(self, **what: Any) -> None:
+        print(json.dumps(what), file=self._file, flush=True)
+
+
+class TensorBoard(Sink):
+    """Event files in the run's folder, one set for each seed."""
+
+    def __init__(self, path: Path):
+        self._path = path / "tensorboard"
+        self._writers: dict[int, Any] = {}
+
+    def start(self, config: dict, seeds: list[int], steps: int) -> None:
+        writer = optional("tensorboardX", "tensorboardX").SummaryWriter
+        for k in seeds:
+            self._writers[k] = writer(str(self._path / f"seed-{k}"))
+
+    def log(self, seed: int, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._writers[seed].add_scalar(name, value, step)
+
+    def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
+        self._writers[seed].add_scalar("evaluation", float(np.mean(returns)), step)
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+
+class WandB(Sink):
+    """A run at Weights & Biases; seeds are prefixes, each with its own steps."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._wandb = optional("wandb", "peira[wandb]")
+
+    def start(self, config: dict, seeds: list[int], steps: int) -> None:
+        self._run = self._wandb.init(
+            project="peira", name=self._path.name, dir=str(self._path), config=config
+        )
+        for k in seeds:
+            self._run.define_metric(f"seed-{k}/*", step_metric=f"seed-{k}/step")
+
+    def log(self, seed: int, step: int, values: dict[str, float]) -> None:
+        row = {"step": step} | values
+        self._run.log({f"seed-{seed}/{k}": v for k, v in row.items()})
+
+    def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
+        self.log(seed, step, {"evaluation": float(np.mean(returns))})
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class MLflow(Sink):
+    """A run in MLflow's tracking store; seeds are prefixes."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._mlflow = optional("mlflow", "peira[mlflow]")
+
+    def start(self, config: dict, seeds: list[int], steps: int) -> None:
+        self._mlflow.set_experiment("peira")
+        self._mlflow.start_run(run_name=self._path.name)
+        self._mlflow.log_params(
+            {"algorithm": config["algorithm"], "env": config["env"]} | config["hyper"]
+        )
+
+    def log(self, seed: int, step: int, values: dict[str, float]) -> None:
+        row = {f"seed-{seed}/{k}": v for k, v in values.items()}
+        self._mlflow.log_metrics(row, step=step)
+
+    def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
+        self.log(seed, step, {"evaluation": float(np.mean(returns))})
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+def optional(module: str, package: str) -> Any:
+    """A module that not everyone has; raises `BadConfig` saying how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise BadConfig(f"{module} is not installed: pip install '{package}'") from None
+
+
+SINKS: dict[str, Callable[[Path], Sink]] = {
+    "progress": lambda _: Progress(),
+    "lines": lambda _: Lines(),
+    "json": lambda _: JsonLines(),
+    "tensorboard": TensorBoard,
+    "wandb": WandB,
+    "mlflow": MLflow,
+}
+
+
+def make_sink(name: str, run_path: Path) -> Sink:
+    """A sink by its name; raises `BadConfig` for one that is unknown or not there."""
+    if name not in SINKS:
+        raise unknown("sink", name, SINKS)
+    return SINKS[name](run_path)
