@@ -118,7 +118,7 @@ class Prioritised(Store[Shelf, Sample]):
     def init(self, example: Transition, *, envs: int) -> Shelf:
         kept = self.base.init(example, envs=envs)
         tree = sumtree.empty(kept.rows * envs)
-        return Shelf(kept, tree, jnp.array(1.0), jnp.array(0))
+        return Shelf(kept, tree, jnp.ones(()), jnp.array(0, int))
 
     def add(self, kept: Shelf, steps: Transition) -> Shelf:
         old = kept.ring
@@ -128,7 +128,7 @@ class Prioritised(Store[Shelf, Sample]):
         offset = jnp.arange(-ahead, n)
         ready = (offset < n - ahead) & (offset + old.filled >= 0)
         row = (old.cursor + offset) % old.rows
-        leaf = row[:, None] * old.envs + jnp.arange(old.envs)
+        leaf = row[:, None] * old.envs + jnp.arange(old.envs)[None]
         value = jnp.where(ready, kept.peak, 0.0)[:, None]
         value = jnp.broadcast_to(value, leaf.shape)
         tree = sumtree.write(kept.tree, leaf.ravel(), value.ravel())

@@ -34,7 +34,7 @@ def empty(example: Transition, *, rows: int, envs: int) -> Ring:
     data = jax.tree.map(
         lambda x: jnp.zeros((rows, envs, *jnp.shape(x)), jnp.asarray(x).dtype), example
     )
-    return Ring(data, jnp.array(0), jnp.array(0))
+    return Ring(data, jnp.array(0, int), jnp.array(0, int))
 
 
 def write(ring: Ring, steps: Transition) -> Ring:
@@ -67,7 +67,7 @@ def gather(
 ) -> Transition:
     """Rows `(batch, ...)`, or windows `(batch, window, ...)` that begin there."""
     if window is not None:
-        row = (row[:, None] + jnp.arange(window)) % ring.rows
+        row = (row[:, None] + jnp.arange(window)[None]) % ring.rows
         env = jnp.broadcast_to(env[:, None], row.shape)
     return take(ring.data, row, env)
 

@@ -119,7 +119,7 @@ class Conv(eqx.Module):
             self.padding,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-        return y[0] + self.bias
+        return y[0] + self.bias[None, None]
 
 
 class PlainCNN(eqx.Module):

@@ -62,9 +62,10 @@ def eye(
     return PlainCNN(space.shape, kind, init, key=key)
 
 
-def bright(x: Array) -> Float[Array, "h w c"]:
-    """Bytes to `[0, 1]`; numbers as they are."""
-    return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+def bright(x: Array) -> Float[Array, "..."]:
+    """Bytes to `[0, 1]`; other numbers as they are."""
+    real = x.astype(jnp.float32)
+    return real / 255 if x.dtype == jnp.uint8 else real
 
 
 def width(space: Space) -> int:
@@ -81,4 +82,4 @@ def flat(space: Space, x: Array) -> Float[Array, " n"]:
     if isinstance(space, MultiDiscrete):
         hot = [jax.nn.one_hot(x[i], n) for i, n in enumerate(space.nvec)]
         return jnp.concatenate(hot)
-    return bright(x).astype(jnp.float32).ravel()
+    return bright(x).ravel()

@@ -32,7 +32,7 @@ class Moments(eqx.Module):
         items = batch.reshape(-1, *self.mean.shape)
         n = float(items.shape[0])
         mean = items.mean(axis=0)
-        deviation = jnp.square(items - mean).sum(axis=0)
+        deviation = jnp.square(items - mean[None]).sum(axis=0)
         total = self.count + n
         step = mean - self.mean
         return Moments(
@@ -42,8 +42,8 @@ class Moments(eqx.Module):
         )
 
     def normalize(
-        self, x: Float[Array, "*n"], *, clip: float | None = None
-    ) -> Float[Array, "*n"]:
-        """To zero mean and unit variance, then into `[-clip, clip]`."""
+        self, x: Float[Array, "*shape"], *, clip: float | None = None
+    ) -> Float[Array, "*shape"]:
+        """One item to zero mean and unit variance, then into `[-clip, clip]`."""
         z = (x - self.mean) * jax.lax.rsqrt(self.variance + 1e-8)
         return z if clip is None else jnp.clip(z, -clip, clip)

@@ -190,9 +190,9 @@ class DQN(Algorithm[State, Sample]):
         return State(
             trainable(net, self.tx),
             net,
-            jnp.asarray(1.0),
-            jnp.array(0),
-            jnp.array(spec.updates),
+            jnp.ones(()),
+            jnp.array(0, int),
+            jnp.array(spec.updates, int),
         )
 
     def policy(self, state: State) -> EpsilonGreedy:

@@ -281,7 +281,7 @@ class PPO(Algorithm[State, Transition]):
                 key=fold(key, name),
             )
 
-        log_std = jnp.full(real, self.initial_log_std)
+        log_std = jnp.full(real, self.initial_log_std, float)
         net = ActorCritic(
             encoder,
             mlp(out, small, "actor"),
@@ -291,8 +291,8 @@ class PPO(Algorithm[State, Transition]):
         )
         spaces = encoder.spaces if self.normalize_obs else ()
         moments = tuple(Moments.zero(s.shape) for s in spaces if s.dtype.kind == "f")
-        horizon = jnp.array(spec.updates)
-        return State(trainable(net, self.tx), moments, jnp.array(0), horizon)
+        horizon = jnp.array(spec.updates, int)
+        return State(trainable(net, self.tx), moments, jnp.array(0, int), horizon)
 
     def policy(self, state: State) -> Actor:
         return Actor(state.net.net, state.moments, self.obs_clip)
@@ -310,10 +310,10 @@ class PPO(Algorithm[State, Transition]):
         rate = self.learning_rate * jnp.maximum(left, 0.0)
         old = state.net.net
 
-        obs = normalize(state.moments, batch.obs, clip=self.obs_clip)
-        next_obs = normalize(state.moments, batch.next_obs, clip=self.obs_clip)
-        value = jax.vmap(jax.vmap(old.value))(obs)
-        next_value = jax.vmap(jax.vmap(old.value))(next_obs)
+        each = lambda f: jax.vmap(jax.vmap(f))
+        seen = each(lambda o: normalize(state.moments, o, clip=self.obs_clip))
+        obs, next_obs = seen(batch.obs), seen(batch.next_obs)
+        value, next_value = each(old.value)(obs), each(old.value)(next_obs)
         estimate = lambda *xs: gae(*xs, gamma=self.gamma, lam=self.gae_lambda)
         advantage = jax.vmap(estimate, in_axes=1, out_axes=1)(
             batch.reward, value, next_value, batch.terminated, batch.truncated

@@ -199,7 +199,7 @@ class SAC(Algorithm[State, Sample]):
             trainable(critic, self.tx),
             critic,
             trainable(jnp.log(jnp.array(self.alpha, jnp.float32)), self.tx),
-            jnp.array(0),
+            jnp.array(0, int),
         )
 
     def policy(self, state: State) -> Stochastic:

@@ -137,7 +137,7 @@ class DiscreteSAC(Algorithm[State, Sample]):
             trainable(critic, self.tx),
             critic,
             trainable(jnp.log(jnp.array(self.alpha, jnp.float32)), self.tx),
-            jnp.array(0),
+            jnp.array(0, int),
         )
 
     def policy(self, state: State) -> Stochastic:

@@ -216,7 +216,7 @@ class TD3(Algorithm[State, Sample]):
             trainable(critic, self.tx),
             target_actor=actor,
             target_critic=critic,
-            step=jnp.array(0),
+            step=jnp.array(0, int),
         )
 
     def policy(self, state: State) -> Deterministic:
