@@ -18,6 +18,7 @@ from safetensors import safe_open, SafetensorError
 from safetensors.numpy import save_file
 
 from ..core import RunFault
+from .files import write_file
 
 
 LONGEST = 64 * 2**20  # bytes of JSON; more is not of our making
@@ -48,7 +49,8 @@ def write(folder: Path, stem: str, tree: PyTree, about: dict[str, Any]) -> None:
         raise OSError(str(error)) from None
     about = json.loads(json.dumps(about | {"keys": keys}))  # as it will be read
     signed = about | {"sha256": checksum(file, about)}
-    (folder / f"{stem}.json").write_text(json.dumps(signed, indent=1) + "\n")
+    text = json.dumps(signed, indent=1) + "\n"
+    write_file(folder / f"{stem}.json", text.encode())  # last: it says all is there
 
 
 def checksum(file: Path, about: dict[str, Any]) -> str:

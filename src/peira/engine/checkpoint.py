@@ -13,19 +13,21 @@ from jaxtyping import PyTree
 
 from ..core import RunFault
 from . import arrays
-from .files import beside, new_folder
+from .files import new_folder
 
 
 KEPT = 2
 FORMAT = 1
 
 
-def steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints in a folder, whole or not, oldest first."""
-    if not folder.is_dir():
-        return []
-    found = (re.fullmatch(r"step-(\d+)(\.tmp)?", p.name) for p in folder.iterdir())
-    return sorted({int(match[1]) for match in found if match})
+def steps(folder: Path) -> dict[int, Path]:
+    """Where the checkpoint of each step lies, oldest first, damaged ones included."""
+    found: dict[int, Path] = {}
+    for state in sorted(folder.glob("step-*/state.json"), reverse=True):
+        match = re.fullmatch(r"step-(\d+)(\.tmp)?", state.parent.name)
+        if match:  # sorted so that one in its place goes before one beside it
+            found[int(match[1])] = state.parent
+    return dict(sorted(found.items()))
 
 
 def save(folder: Path, tree: PyTree, *, meta: dict[str, Any]) -> None:
@@ -37,20 +39,14 @@ def save(folder: Path, tree: PyTree, *, meta: dict[str, Any]) -> None:
         with new_folder(folder / f"step-{step}") as new:
             arrays.write(new, "state", tree, about)
     except OSError as error:
-        last = [n for n in steps(folder) if n != step]
-        good = f"{folder}/step-{last[-1]}" if last else "none"
+        last = next(reversed(steps(folder).values()), None)
         raise RunFault(
             f"cannot write {folder}/step-{step}: {error}; "
-            f"the last good checkpoint is {good}"
+            f"the last good checkpoint is {last}"
         ) from None
-    past = [n for n in steps(folder) if n <= step]
-    for n in set(steps(folder)) - set(past[-KEPT:]):
-        remove(folder / f"step-{n}")
-
-
-def remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.rmtree(beside(path), ignore_errors=True)
+    keep = [path for n, path in steps(folder).items() if n <= step][-KEPT:]
+    for path in set(folder.glob("step-*")) - set(keep):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def latest(
@@ -62,19 +58,16 @@ def latest(
     leaves stay NumPy. Raises `RunFault` when there is none, or when it is another's.
     """
     faults = []
-    for step in reversed(steps(folder)):
+    for step, path in reversed(steps(folder).items()):
         if by is not None and step > by:
             continue
-        for path in (folder / f"step-{step}", beside(folder / f"step-{step}")):
-            if not path.is_dir():
-                continue
-            try:
-                about = arrays.read_about(path, "state")
-            except RunFault as fault:
-                faults.append(str(fault))
-                continue
-            if faults:
-                warnings.warn(f"{faults[0]}; going back to {path}", stacklevel=2)
-            return arrays.read(path, "state", like, about), about["meta"]
+        try:
+            about = arrays.read_about(path, "state")
+        except RunFault as fault:
+            faults.append(str(fault))
+            continue
+        if faults:
+            warnings.warn(f"{faults[0]}; going back to {path}", stacklevel=2)
+        return arrays.read(path, "state", like, about), about["meta"]
     reason = f": {faults[0]}" if faults else ""
     raise RunFault(f"{folder} has no checkpoint to go on from{reason}")

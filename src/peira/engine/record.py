@@ -11,7 +11,7 @@ import numpy as np
 from ..core import RunFault
 
 
-def write_video(path: Path, frames: Sequence[np.ndarray], fps: float = 30.0) -> Path:
+def write_video(path: Path, frames: Sequence[np.ndarray], fps: int = 30) -> Path:
     """Write frames `(H, W, 3)` uint8 as an mp4, or as a gif where that fails; the path
     that was written. Sides are rounded up to even numbers, as the codec wants."""
     if not frames:
@@ -32,7 +32,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: float = 30.0) -> 
     return path
 
 
-def write_mp4(path: Path, images: Sequence[np.ndarray], fps: float) -> None:
+def write_mp4(path: Path, images: Sequence[np.ndarray], fps: int) -> None:
     height, width, _ = images[0].shape
     writer = imageio_ffmpeg.write_frames(
         str(path),

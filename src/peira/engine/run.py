@@ -8,6 +8,7 @@ seed-<k>/          metrics.parquet, evaluations.parquet, checkpoints/, policy/
 
 import json
 import os
+import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +45,7 @@ class Run:
 
     def __init__(self, path: Path, config: dict[str, Any], born: dict[str, Any]):
         self.path, self.config, self._born = path, config, born
+        self._since = time.perf_counter()
 
     @classmethod
     def create(cls, path: Path | str, config: Mapping[str, Any]) -> "Run":
@@ -116,10 +118,12 @@ class Run:
         reached = [max(checkpoint.steps(f), default=0) for f in folders]
         return min(reached) >= self.config["plan"]["steps"]
 
-    def finish(self, seconds: float) -> None:
-        """Record the end, and how long training took since the last one."""
-        before = self._born.get("seconds") or 0.0
-        self._born |= {"finished": now(), "seconds": before + seconds}
+    def finish(self) -> None:
+        """Record the wall time, and the end if every seed has come to it."""
+        since, self._since = self._since, time.perf_counter()
+        seconds = (self._born.get("seconds") or 0.0) + self._since - since
+        finished = now() if self.done else None
+        self._born |= {"finished": finished, "seconds": seconds}
         write_file(self.path / "provenance.json", as_json(self._born))
 
 

@@ -84,6 +84,7 @@ def train(
         else:
             Trainer(problem, world, counted, run, plan.seeds, sinks).train(resume)
     finally:
+        run.finish()
         for sink in sinks:
             sink.close()
 
@@ -217,9 +218,6 @@ class Trainer:
         for i, log in enumerate(self.logs):
             tree, meta = self.loop.save(i)
             log.flush()
-            checkpoint.save(
-                log.path / "checkpoints", tree, meta={"step": self.step} | meta
-            )
             policies.save_policy(
                 log.path / "policy",
                 self.beat.algorithm.policy(self.loop.learner(i)),
@@ -228,14 +226,24 @@ class Trainer:
                 spec=self.beat.spec,
                 meta={"seed": self.seeds[i], "step": self.step},
             )
+            # Last, because a run goes on from its checkpoint: all else is there then.
+            checkpoint.save(
+                log.path / "checkpoints", tree, meta={"step": self.step} | meta
+            )
 
     def _restore(self) -> None:
-        saved = []
-        for i, log in enumerate(self.logs):
-            like, _ = self.loop.save(i)
-            tree, meta = checkpoint.latest(log.path / "checkpoints", like)
-            log.rewind(meta["step"])
-            saved.append((tree, meta))
+        """Go back to the newest moment that every seed has saved; to the beginning
+        if one of them has never saved."""
+        folders = [log.path / "checkpoints" for log in self.logs]
+        if not all(checkpoint.steps(folder) for folder in folders):
+            return
+        like, _ = self.loop.save(0)
+        saved = [checkpoint.latest(folder, like) for folder in folders]
+        while len({meta["step"] for _, meta in saved}) > 1:
+            by = min(meta["step"] for _, meta in saved)
+            saved = [checkpoint.latest(folder, like, by=by) for folder in folders]
+        for log in self.logs:
+            log.rewind(saved[0][1]["step"])
         self.loop.restore(saved)
 
 
