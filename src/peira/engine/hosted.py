@@ -157,13 +157,17 @@ class HostedLoop:
         return self.life, meta
 
     def restore(self, saved: list[tuple[PyTree, dict]]) -> None:
-        """Put back what `save` gave; the world is re-seeded and replayed."""
+        """Put back what `save` gave; the world is re-seeded and replayed, and where it
+        comes out elsewhere an episode begins."""
         ((life, meta),) = saved
-        self.env.restore(meta["world"])
-        self.life = life
         self.done, self.steps = meta["blocks"], meta["steps"]
         self.returns = np.array(meta["returns"])
         self.lengths = np.array(meta["lengths"], int)
+        t = self.env.restore(meta["world"])
+        if t is not None:
+            life = eqx.tree_at(lambda x: x.t, life, t)
+            self.returns[t.first] = self.lengths[t.first] = 0
+        self.life = life
 
     def close(self) -> None:
         self.env.close()

@@ -8,7 +8,6 @@ seed-<k>/          metrics.parquet, evaluations.parquet, checkpoints/, policy/
 
 import json
 import os
-import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +44,6 @@ class Run:
 
     def __init__(self, path: Path, config: dict[str, Any], born: dict[str, Any]):
         self.path, self.config, self._born = path, config, born
-        self._since = time.perf_counter()
 
     @classmethod
     def create(cls, path: Path | str, config: Mapping[str, Any]) -> "Run":
@@ -118,10 +116,10 @@ class Run:
         reached = [max(checkpoint.steps(f), default=0) for f in folders]
         return min(reached) >= self.config["plan"]["steps"]
 
-    def finish(self) -> None:
-        """Record the wall time, and the end if every seed has come to it."""
-        since, self._since = self._since, time.perf_counter()
-        seconds = (self._born.get("seconds") or 0.0) + self._since - since
+    def finish(self, seconds: float) -> None:
+        """Record so many more seconds of wall time, and the end if every seed has come
+        to it."""
+        seconds += self._born.get("seconds") or 0.0
         finished = now() if self.done else None
         self._born |= {"finished": finished, "seconds": seconds}
         write_file(self.path / "provenance.json", as_json(self._born))

@@ -84,7 +84,6 @@ def train(
         else:
             Trainer(problem, world, counted, run, plan.seeds, sinks).train(resume)
     finally:
-        run.finish()
         for sink in sinks:
             sink.close()
 
