@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..core import Key
 from .initialise import fan_in, Initialise
@@ -151,20 +151,24 @@ class PlainCNN(eqx.Module):
             Conv(channels[i], n, window, stride, init, key=keys[i])
             for i, (n, window, stride) in enumerate(layers)
         )
-        flat = jax.eval_shape(self._features, jax.ShapeDtypeStruct(shape, float)).size
+        flat = jax.eval_shape(
+            lambda x: convolved(self.convs, x), jax.ShapeDtypeStruct(shape, float)
+        ).size
         self.dense = Linear(flat, width, init, key=k_dense)
 
     @property
     def size(self) -> int:
         return self.dense.bias.shape[0]
 
-    def _features(self, x: Float[Array, "h w c"]) -> Float[Array, " flat"]:
-        for conv in self.convs:
-            x = jax.nn.relu(conv(x))
-        return x.ravel()
-
     def __call__(self, x: Float[Array, "h w c"]) -> Float[Array, " out"]:
-        return jax.nn.relu(self.dense(self._features(x)))
+        return jax.nn.relu(self.dense(convolved(self.convs, x)))
+
+
+def convolved(convs: Sequence[Conv], x: Float[Array, "h w c"]) -> Float[Array, " flat"]:
+    """An image through convolutions, each with its relu, laid flat."""
+    for conv in convs:
+        x = jax.nn.relu(conv(x))
+    return x.ravel()
 
 
 class Residual(eqx.Module):
@@ -206,20 +210,26 @@ class Impala(eqx.Module):
             Residual(channels[i], channels[i + 1], init, key=k)
             for i, k in enumerate(keys)
         )
-        flat = jax.eval_shape(self._features, jax.ShapeDtypeStruct(shape, float)).size
+        flat = jax.eval_shape(
+            lambda x: refined(self.sections, x), jax.ShapeDtypeStruct(shape, float)
+        ).size
         self.dense = Linear(flat, 256, init, key=k_dense)
 
     @property
     def size(self) -> int:
         return self.dense.bias.shape[0]
 
-    def _features(self, x: Float[Array, "h w c"]) -> Float[Array, " flat"]:
-        for section in self.sections:
-            x = section(x)
-        return jax.nn.relu(x).ravel()
-
     def __call__(self, x: Float[Array, "h w c"]) -> Float[Array, " out"]:
-        return jax.nn.relu(self.dense(self._features(x)))
+        return jax.nn.relu(self.dense(refined(self.sections, x)))
+
+
+def refined(
+    sections: Sequence[Residual], x: Float[Array, "h w c"]
+) -> Float[Array, " flat"]:
+    """An image through residual sections, laid flat."""
+    for section in sections:
+        x = section(x)
+    return jax.nn.relu(x).ravel()
 
 
 class Ensemble(eqx.Module, Generic[N]):
@@ -230,5 +240,5 @@ class Ensemble(eqx.Module, Generic[N]):
     def __init__(self, make: Callable[[Key], N], n: int, *, key: Key):
         self.members = eqx.filter_vmap(make)(jr.split(key, n))
 
-    def __call__(self, *inputs: Array) -> Float[Array, "member ..."]:
+    def __call__(self, *inputs: PyTree) -> Float[Array, "member ..."]:
         return jax.vmap(lambda net: net(*inputs))(self.members)

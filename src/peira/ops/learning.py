@@ -62,6 +62,6 @@ def choose(pred: Bool[Array, " n"], yes: T, no: T) -> T:
     return jax.tree.map(pick, yes, no)
 
 
-def mean_metrics(metrics: Metrics) -> Metrics:
+def mean_metrics(metrics: dict[str, Float[Array, "..."]]) -> Metrics:
     """Each metric's mean over whatever axes it was stacked along."""
     return {k: v.mean() for k, v in metrics.items()}

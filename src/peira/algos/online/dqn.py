@@ -229,7 +229,7 @@ class DQN(Algorithm[State, Sample]):
         state = State(net, new_target, self._epsilon(step, state), step, state.horizon)
         report = {
             "td_error": jnp.abs(td).mean(),
-            "q": q.mean(),
+            "value": q.mean(),
             "epsilon": state.epsilon,
         }
         return state, Report(report, surprise=jnp.abs(td))
@@ -237,5 +237,5 @@ class DQN(Algorithm[State, Sample]):
     def _epsilon(self, step: Int[Array, ""], state: State) -> Float[Array, ""]:
         """Linear from the initial to the final chance over a fraction of the run."""
         span = jnp.maximum(self.exploration * state.horizon, 1.0)
-        left = jnp.clip(1.0 - step / span, 0.0, 1.0)
+        left = jnp.clip(1.0 - step.astype(float) / span, 0.0, 1.0)
         return self.final_epsilon + left * (self.initial_epsilon - self.final_epsilon)

@@ -366,6 +366,7 @@ class PPO(Algorithm[State, Transition]):
         spread = target.var()
         explained = 1.0 - (target - value).var() / jnp.maximum(spread, 1e-8)
         report = mean_metrics(metrics) | {
+            "value": value.mean(),
             "explained_variance": explained,
             "learning_rate": jnp.asarray(rate),
         }

@@ -251,7 +251,7 @@ class SAC(Algorithm[State, Sample]):
         )
         report = {
             "critic_loss": jnp.square(td).sum(axis=-1).mean() / 2,
-            "target": y.mean(),
+            "value": (td + y[:, None]).mean(),
             "entropy": -log_prob,
             "alpha": alpha,
         }

@@ -187,7 +187,7 @@ class DiscreteSAC(Algorithm[State, Sample]):
         )
         report = {
             "critic_loss": jnp.square(td).sum(axis=-1).mean() / 2,
-            "target": y.mean(),
+            "value": (td + y[:, None]).mean(),
             "entropy": entropy,
             "alpha": alpha,
         }

@@ -266,7 +266,10 @@ def step(
     count = state.step + 1
     state = State(state.actor, critic, state.target_actor, state.target_critic, count)
     state = when(count % hp.delay == 0, improve, state)
-    report = {"critic_loss": jnp.square(td).sum(axis=-1).mean(), "target": y.mean()}
+    report = {
+        "critic_loss": jnp.square(td).sum(axis=-1).mean(),
+        "value": (td + y[:, None]).mean(),
+    }
     return state, Report(report, surprise=jnp.abs(td).mean(axis=-1))
 
 
