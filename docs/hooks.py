@@ -82,7 +82,7 @@ def extent(hint: Any) -> str:
         return ", ".join(map(str, typing.get_args(hint)))
     optional = typing.get_origin(hint) in (typing.Union, types.UnionType)
     end = ", none" if optional and type(None) in typing.get_args(hint) else ""
-    return ", ".join(map(interval, ranges(hint))) + end or "any" + end
+    return (", ".join(map(interval, ranges(hint))) or "any") + end
 
 
 def interval(allowed: Range) -> str:
