@@ -9,17 +9,23 @@ from .classic import (
     TimeLimit,
 )
 from .hosted import Hosted
-from .make import frame, make
+from .make import as_gymnasium, frame, make
+from .probes import Chain, Match, PROBES, Reach
 
 
 __all__ = [
+    "PROBES",
     "Acrobot",
     "CartPole",
+    "Chain",
     "Hosted",
+    "Match",
     "MountainCar",
     "MountainCarContinuous",
     "Pendulum",
+    "Reach",
     "TimeLimit",
+    "as_gymnasium",
     "frame",
     "make",
 ]

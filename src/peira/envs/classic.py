@@ -73,7 +73,7 @@ class CartPole(Env[Float[Array, "4"]]):
     def step(
         self, world: Float[Array, "4"], action: Int[Array, ""], *, key: Key
     ) -> tuple[Float[Array, "4"], Outcome]:
-        x, speed, angle, spin = world
+        _, speed, angle, spin = world
         force = jnp.where(action == 1, self.force, -self.force)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         total = self.cart + self.pole
@@ -184,7 +184,7 @@ class Acrobot(Env[Float[Array, "4"]]):
         speed = jnp.clip(state[2:], -most, most)
         state = jnp.concatenate([wrap(state[:2]), speed])
         terminated = -jnp.cos(state[0]) - jnp.cos(state[0] + state[1]) > 1
-        reward = jnp.where(terminated, 0.0, -1.0)
+        reward = terminated.astype(jnp.float32) - 1
         return state, Outcome(self.look(state), reward, terminated, jnp.array(False))
 
 
@@ -233,7 +233,7 @@ class MountainCarContinuous(Env[Float[Array, "2"]]):
     ) -> tuple[Float[Array, "2"], Outcome]:
         state = roll(world, jnp.clip(action[0], -1, 1) * self.power)
         terminated = (state[0] >= self.goal) & (state[1] >= 0)
-        reward = jnp.where(terminated, 100.0, 0.0) - 0.1 * action[0] ** 2
+        reward = 100 * terminated.astype(jnp.float32) - 0.1 * action[0] ** 2
         return state, Outcome(state, reward, terminated, jnp.array(False))
 
 

@@ -1,42 +1,156 @@
-"""Opening Gymnasium environments: by id, by function, or ready-made."""
+"""Opening Gymnasium environments: by id, by function, or by example."""
 
-from collections.abc import Mapping
+import copy
+import importlib
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 
+from ..core import BadConfig, Env, unknown
 from .bodies import Bodies
 from .hosted import Hosted
+from .vectorised import Vectorised
 
 
-EXTRAS = {"mujoco": "mujoco", "Box2D": "box2d", "box2d": "box2d", "ale_py": "atari"}
+EXTRAS = {
+    "gymnasium.envs.mujoco": "mujoco",
+    "gymnasium.envs.box2d": "box2d",
+    "ale_py": "atari",
+}
 
 
-class Opening(NamedTuple):
-    """How to open an environment, here or in another process."""
+class Registered(NamedTuple):
+    """Opens the environment of an id, here or in another process."""
 
-    source: Any
+    name: str
     kwargs: Mapping[str, Any]
 
     def __call__(self) -> gymnasium.Env:
-        if isinstance(self.source, str):
-            return open_id(self.source, self.kwargs)
-        return self.source(**self.kwargs)
+        return open_id(self.name, dict(self.kwargs))
 
 
-def host(env: Any, *, envs: int, processes: bool, kwargs: Mapping[str, Any]) -> Hosted:
-    """Gymnasium environments for the engine."""
-    opening = Opening(env, kwargs)
-    name = env if isinstance(env, str) else getattr(env, "__qualname__", str(env))
-    return Bodies(opening, name, envs=envs, processes=processes)
+class Made(NamedTuple):
+    """Opens an environment by calling a function of the user's."""
+
+    function: Callable[..., Any]
+    kwargs: Mapping[str, Any]
+
+    def __call__(self) -> gymnasium.Env:
+        return self.function(**self.kwargs)
 
 
-def open_id(name: str, kwargs: Mapping[str, Any]) -> gymnasium.Env:
+class Copied(NamedTuple):
+    """Opens a copy of an environment, so that no two users share one."""
+
+    example: gymnasium.Env
+
+    def __call__(self) -> gymnasium.Env:
+        try:
+            return copy.deepcopy(self.example)
+        except Exception as error:
+            raise BadConfig(
+                f"{type(self.example).__name__} cannot be copied ({error}); give a "
+                "function that returns it"
+            ) from None
+
+
+def host(
+    env: Any, *, envs: int, processes: bool, kwargs: Mapping[str, Any]
+) -> Env | Hosted:
+    """Environments for the engine from an id, `module:function`, a function, an
+    environment or a vector environment (which brings its own number)."""
+    if isinstance(env, str):
+        function = named_function(env)
+        if function is None:
+            opening = Registered(env, kwargs)
+            return Bodies(opening, env, envs=envs, processes=processes)
+        return host(function, envs=envs, processes=processes, kwargs=kwargs)
+    if isinstance(env, gymnasium.vector.VectorEnv | gymnasium.Env):
+        if kwargs:
+            raise BadConfig(
+                f"{type(env).__name__}: keywords ({', '.join(kwargs)}) come too late "
+                "for an environment that is made already"
+            )
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            return Vectorised(env)
+        name = env.spec.id if env.spec else type(env.unwrapped).__name__
+        return Bodies(Copied(env), name, envs=envs, processes=processes)
+    if not callable(env):
+        raise BadConfig(
+            f"{env!r} is no environment: give an id, a function that returns a "
+            "gymnasium.Env, or a gymnasium.Env"
+        )
+    name = getattr(env, "__qualname__", type(env).__name__)
+    first = env(**kwargs)
+    if isinstance(first, Env):
+        return first
+    if isinstance(first, gymnasium.vector.VectorEnv):
+        return Vectorised(first)
+    if not isinstance(first, gymnasium.Env):
+        raise BadConfig(f"{name} returned {type(first).__name__}, not a gymnasium.Env")
+    first.close()
+    return Bodies(Made(env, kwargs), name, envs=envs, processes=processes)
+
+
+def named_function(name: str) -> Callable[..., Any] | None:
+    """The function that `module:function` names; nothing for `module:Env-v0`, whose
+    module registers an id when imported."""
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        return None
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise BadConfig(f"environment '{name}': {error}") from None
+    if attribute in gymnasium.registry:
+        return None
+    return getattr(found, attribute, None)
+
+
+def open_id(name: str, kwargs: dict[str, Any]) -> gymnasium.Env:
     """A registered environment, ready to be drawn if it can be."""
-    spec = gymnasium.spec(name)
-    creator = spec.entry_point
-    if isinstance(creator, str):
-        creator = gymnasium.envs.registration.load_env_creator(creator)
-    modes = getattr(creator, "metadata", {}).get("render_modes", [])
-    drawn = {"render_mode": "rgb_array"} if "rgb_array" in modes else {}
-    return gymnasium.make(name, disable_env_checker=True, **(drawn | dict(kwargs)))
+    spec = find(name)
+    entry = spec.entry_point
+    try:
+        creator = load_env_creator(entry) if isinstance(entry, str) else entry
+        if str(entry).startswith("ale_py"):
+            from .atari import open_atari
+
+            return open_atari(name, **kwargs)
+        modes = getattr(creator, "metadata", {}).get("render_modes", [])
+        if "rgb_array" in modes:
+            kwargs = {"render_mode": "rgb_array"} | kwargs
+        return gymnasium.make(name, disable_env_checker=True, **kwargs)
+    except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
+        raise missing(name, str(entry), error) from None
+    except TypeError as error:
+        if not kwargs:
+            raise
+        reason = str(error).split(" was raised from")[0]
+        raise BadConfig(f"{name}: {reason}; given were {', '.join(kwargs)}") from None
+
+
+def find(name: str) -> EnvSpec:
+    """What is registered under an id; Atari's are registered when first asked for."""
+    bare = name.partition(":")[2] or name
+    if bare not in gymnasium.registry and (
+        bare.startswith("ALE/") or "NoFrameskip-v" in bare
+    ):
+        try:
+            importlib.import_module("ale_py")
+        except ImportError as error:
+            raise missing(name, "ale_py", error) from None
+    try:
+        return gymnasium.spec(name)
+    except gymnasium.error.Error:
+        raise unknown("environment", name, gymnasium.registry) from None
+
+
+def missing(name: str, entry: str, error: Exception) -> BadConfig:
+    """The error for a simulator that is not installed."""
+    for start, extra in EXTRAS.items():
+        if entry.startswith(start):
+            return BadConfig(f"{name} needs: pip install 'peira[{extra}]'")
+    return BadConfig(f"{name}: {str(error).splitlines()[0]}")

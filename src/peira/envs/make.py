@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..core import Env, EnvironmentFault, unknown
+from ..core import BadConfig, Env, EnvironmentFault, unknown
 from .classic import (
     Acrobot,
     CartPole,
@@ -15,15 +15,17 @@ from .classic import (
     TimeLimit,
 )
 from .hosted import Hosted
+from .probes import PROBES
 
 
-OURS: Mapping[str, Env] = {
+CLASSIC: dict[str, TimeLimit] = {
     "CartPole-v1": TimeLimit(CartPole(), 500),
     "Pendulum-v1": TimeLimit(Pendulum(), 200),
     "Acrobot-v1": TimeLimit(Acrobot(), 500),
     "MountainCar-v0": TimeLimit(MountainCar(), 200),
     "MountainCarContinuous-v0": TimeLimit(MountainCarContinuous(), 999),
 }
+JAX: Mapping[str, Env] = {**CLASSIC, **PROBES}
 
 
 def make(
@@ -36,43 +38,64 @@ def make(
 ) -> Env | Hosted:
     """An environment from an id, a function that returns one, or one itself.
 
-    An id of ours gives the JAX environment unless keywords or processes are asked for;
-    `backend` forces one or the other.
+    `envs` and `processes` are for Gymnasium's environments: how many side by side, and
+    whether in a process each. An id that we have in JAX gives ours, unless keywords or
+    processes are asked for; `backend` forces one or the other. `gymnax:NAME` and
+    `probe:NAME` are JAX environments; a `core.Env` comes back as it is.
+
+    Raises `BadConfig` for names, keywords and spaces that cannot be served.
     """
     if isinstance(env, Env):
         return env
-    if backend != "gymnasium" and isinstance(env, str):
-        if env in OURS and (backend == "jax" or not (kwargs or processes)):
-            return OURS[env]
-        if backend == "jax":
-            raise unknown("JAX environment", env, OURS)
+    ours = backend == "jax" or not (kwargs or processes)
+    if isinstance(env, str) and backend != "gymnasium":
+        if env.startswith("gymnax:"):
+            from .gymnax_adapter import open_gymnax
+
+            return open_gymnax(env.removeprefix("gymnax:"), **kwargs)
+        if env.startswith("probe:") and env not in PROBES:
+            raise unknown("environment", env, PROBES)
+        if ours and env in JAX:
+            if kwargs:
+                raise BadConfig(
+                    f"{env} in JAX takes no keywords ({', '.join(kwargs)}); leave "
+                    "them out, or choose backend='gymnasium'"
+                )
+            return JAX[env]
+    if backend == "jax":
+        raise unknown("JAX environment", str(env), JAX)
     from .gymnasium_env import host
 
     return host(env, envs=envs, processes=processes, kwargs=kwargs)
 
 
 def frame(env: Env, world: Any) -> np.ndarray:
-    """A JAX world as a picture `(height, width, 3)`, uint8, drawn by its Gymnasium twin.
-
-    Raises `EnvironmentFault` for worlds that have none.
-    """
+    """A JAX world as a picture `(height, width, 3)`, uint8, drawn by its twin in
+    Gymnasium; raises `EnvironmentFault` for worlds that have none."""
     if isinstance(env, TimeLimit):
         return frame(env.env, world[0])
-    for name, ours in OURS.items():
-        if isinstance(ours, TimeLimit) and type(ours.env) is type(env):
-            return twin(name, np.asarray(world))
+    for name, limited in CLASSIC.items():
+        if type(limited.env) is type(env):
+            return draw_twin(name, np.asarray(world))
     raise EnvironmentFault(f"{type(env).__name__} has no picture")
 
 
-def twin(name: str, state: np.ndarray) -> np.ndarray:
+def draw_twin(name: str, state: np.ndarray) -> np.ndarray:
     import gymnasium
 
     from .render import picture
 
-    env = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
-    env.reset(seed=0)
-    env.unwrapped.state = state
+    twin = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
+    twin.reset(seed=0)
+    twin.unwrapped.state = state  # type: ignore[attr-defined]
     try:
-        return picture(env)
+        return picture(twin)
     finally:
-        env.close()
+        twin.close()
+
+
+def as_gymnasium(env: Env) -> Any:
+    """A JAX environment as a `gymnasium.Env`."""
+    from .export import AsGymnasium
+
+    return AsGymnasium(env)

@@ -38,14 +38,18 @@ class Leaf:
         self._shifted = bool(np.any(self.start))
         self.low, self.high = limits(space)
 
-    def take(self, x: Any) -> np.ndarray:
-        """This leaf of what an environment gave, as it gave it."""
+    def pick(self, x: Any) -> np.ndarray:
+        """This leaf of an item or of a batch."""
         try:
             for key in self.path:
                 x = x[key]
-            x = np.asarray(x)
+            return np.asarray(x)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise EnvironmentFault(f"{self.name} is missing ({error})") from error
+
+    def take(self, x: Any) -> np.ndarray:
+        """This leaf of what an environment gave, as it gave it."""
+        x = self.pick(x)
         if x.shape != self.shape:
             raise EnvironmentFault(
                 f"{self.name} has shape {x.shape}, its space says {self.shape}"
@@ -93,8 +97,9 @@ class Leaf:
         if isinstance(self.ours, Box):
             if self.dtype.kind != "f":
                 rows = np.rint(rows)
-            rows = rows.astype(self.dtype, copy=False)
-            return np.minimum(np.maximum(rows, self.low), self.high)
+            if self.low is not None:
+                rows = np.minimum(np.maximum(rows, self.low), self.high)
+            return rows.astype(self.dtype, copy=False)
         return rows.astype(self.dtype) + self.start
 
 
@@ -150,11 +155,14 @@ class Port:
         ours = [leaf.enter(x) for leaf, x in zip(self.leaves, leaves, strict=True)]
         return jax.tree.unflatten(self._tree, ours)
 
+    def batches(self, tree: PyTree) -> tuple[np.ndarray, ...]:
+        """Their batch of each leaf, out of our batch."""
+        ours = self._tree.flatten_up_to(tree)
+        return tuple(leaf.leave(x) for leaf, x in zip(self.leaves, ours, strict=True))
+
     def rows(self, tree: PyTree) -> list[Any]:
         """What each environment wants, out of our batch."""
-        ours = self._tree.flatten_up_to(tree)
-        batches = [leaf.leave(x) for leaf, x in zip(self.leaves, ours, strict=True)]
-        return [self.build(row) for row in zip(*batches, strict=True)]
+        return [self.build(row) for row in zip(*self.batches(tree), strict=True)]
 
     def build(self, row: tuple[Any, ...]) -> Any:
         """One item of their space out of its leaves."""
