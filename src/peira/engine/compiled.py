@@ -23,7 +23,7 @@ from ..core import (
     Transition,
 )
 from ..ops import choose
-from .loop import act, Beat, example, learn, Tally
+from .loop import act, Beat, example, learn, strong, Tally
 
 
 class Life(eqx.Module):
@@ -145,7 +145,7 @@ class Compiled:
         many = len(seeds) > 1
 
         def start(key: Key) -> Life:
-            return begin(beat, env, key)
+            return strong(begin(beat, env, key))
 
         def advance(life: Life, blocks: Array, learning: bool) -> Any:
             first = lambda x: turn(beat, env, x, learning=learning)
@@ -153,7 +153,7 @@ class Compiled:
                 lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(first, life)[1]
             )
 
-            def one(_: int, now: tuple[Life, Metrics]) -> tuple[Life, Metrics]:
+            def one(_: Any, now: tuple[Life, Metrics]) -> tuple[Life, Metrics]:
                 life, metrics = first(now[0])
                 return life, jax.tree.map(jnp.add, now[1], metrics)
 

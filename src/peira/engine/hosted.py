@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, PyTree
 
 from ..core import actors, fold, Key, Policy, root, TimeStep, Transition
 from ..envs import Hosted
-from .loop import act, Beat, example, learn, summary
+from .loop import act, Beat, example, learn, strong, summary
 
 
 class Life(eqx.Module):
@@ -62,16 +62,15 @@ class HostedLoop:
         self._policy = jax.jit(beat.algorithm.policy)
 
         t = env.reset(self.seed)
-        learner = jax.jit(lambda k: beat.algorithm.init(beat.spec, key=k))(
-            fold(self.key, "init")
-        )
+        init = lambda k: strong(beat.algorithm.init(beat.spec, key=k))
+        learner = jax.jit(init)(fold(self.key, "init"))
         policy = self._policy(learner)
         shape = jax.eval_shape(lambda: example(beat, learner, t))
         blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
-        kept = jax.jit(lambda: beat.store.init(blank, envs=beat.envs))()
-        carry = actors(policy, beat.envs)
+        kept = jax.jit(lambda: strong(beat.store.init(blank, envs=beat.envs)))()
+        carry = strong(actors(policy, beat.envs))
         acting = policy if beat.overlap else None
-        self.life = Life(learner, acting, kept, carry, t, jnp.array(0))
+        self.life = Life(learner, acting, kept, carry, t, strong(jnp.array(0)))
         self.returns = np.zeros(beat.envs)
         self.lengths = np.zeros(beat.envs, int)
 

@@ -99,7 +99,7 @@ def act(
 def example(beat: Beat, learner: PyTree, t: TimeStep) -> Transition:
     """One step of one environment, for its shapes."""
     policy = beat.algorithm.policy(learner)
-    one = jax.tree.map(lambda x: x[0], t)
+    one = jax.tree.map(lambda x: jnp.asarray(x[0]), t)
     call = lambda: policy(policy.begin(), one, key=jax.random.key(0), explore=True)
     action, _, extras = jax.tree.map(
         lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(call)
@@ -107,6 +107,19 @@ def example(beat: Beat, learner: PyTree, t: TimeStep) -> Transition:
     no = jnp.array(False)
     return Transition(
         one.obs, action, one.reward, no, no, one.obs, one.legal, one.legal, extras
+    )
+
+
+def strong(tree: PyTree) -> PyTree:
+    """The arrays without JAX's weak types, which no file remembers: a resumed run must
+    be the same program."""
+    return jax.tree.map(
+        lambda x: (
+            x
+            if jnp.issubdtype(x.dtype, jax.dtypes.extended)
+            else jax.lax.convert_element_type(x, x.dtype)
+        ),
+        tree,
     )
 
 
@@ -130,11 +143,11 @@ def learn(
 class Tally(eqx.Module):
     """Episodes under way, and the sums over those that ended since the last reading."""
 
-    returns: Float[Array, " env"]
-    lengths: Int[Array, " env"]
-    episodes: Int[Array, ""]
-    total_return: Float[Array, ""]
-    total_length: Int[Array, ""]
+    returns: Float[Array, "*seed env"]
+    lengths: Int[Array, "*seed env"]
+    episodes: Int[Array, "*seed"]
+    total_return: Float[Array, "*seed"]
+    total_length: Int[Array, "*seed"]
 
     @classmethod
     def zero(cls, envs: int) -> "Tally":

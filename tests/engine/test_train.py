@@ -1,0 +1,418 @@
+"""Training from end to end: stopped, killed, damaged and side by side."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from jaxtyping import Array, Float, Int
+
+from peira.algos.online.ppo import PPO
+from peira.algos.online.sac import SAC
+from peira.core import (
+    Algorithm,
+    Box,
+    Discrete,
+    Env,
+    NumericalFault,
+    Outcome,
+    Policy,
+    Report,
+    RunFault,
+    Sample,
+    Spec,
+    TimeStep,
+)
+from peira.data import Replay
+from peira.engine import arrays, checkpoint
+from peira.engine.compiled import Compiled
+from peira.engine.hosted import HostedLoop
+from peira.engine.loop import beat
+from peira.engine.plan import Plan
+from peira.engine.run import Run
+from peira.engine.sinks import Sink
+from peira.engine.train import pool, Schedule, schedule, stop_signal, train
+from peira.envs import Hosted
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_once(tmp_path_factory):
+    """A training that is started again compiles nothing."""
+    names = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in names.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+class Walk(Env[Int[Array, ""]]):
+    """Left or right on a line; it ends three steps from the middle. No chance in it."""
+
+    @property
+    def spec(self) -> Spec:
+        low = np.full(1, -3, np.float32)
+        return Spec(Box(low, -low), Discrete(2))
+
+    def reset(self, *, key):
+        return jnp.array(0), jnp.zeros(1), None
+
+    def step(self, world, action, *, key):
+        world = world + 2 * action - 1
+        over = jnp.abs(world) >= 3
+        obs = world.astype(jnp.float32)[None]
+        return world, Outcome(obs, obs[0], over, jnp.array(False))
+
+
+class Wanderer(Policy[tuple[()]]):
+    drift: Float[Array, ""]
+
+    def begin(self):
+        return ()
+
+    def __call__(self, carry, t: TimeStep, *, key, explore: bool):
+        return (jr.uniform(key) < 0.5 + self.drift).astype(int), carry, ()
+
+
+class Learned(eqx.Module):
+    drift: Float[Array, ""]
+    count: Int[Array, ""]
+
+
+class Drift(Algorithm[Learned, Sample]):
+    """Learns one number, in no time."""
+
+    serves: ClassVar = frozenset({Discrete})
+    version: ClassVar = 1
+    actors: ClassVar[int] = 2
+
+    rate: float = 0.01
+    poison: int = -1
+    """The update whose loss is not a number."""
+
+    def store(self, spec):
+        return Replay(capacity=64, batch=4, warmup=10, every=2)
+
+    def init(self, spec, *, key):
+        return Learned(jnp.array(0.0), jnp.array(0))
+
+    def policy(self, state):
+        return Wanderer(state.drift)
+
+    def update(self, state, batch, *, key):
+        loss = jnp.where(state.count == self.poison, jnp.nan, batch.steps.reward.mean())
+        drift = jnp.clip(state.drift + self.rate * loss, -0.2, 0.2)
+        return Learned(drift, state.count + 1), Report({"loss": loss})
+
+
+class At(Sink):
+    """Does something once, when a seed's log reaches a step."""
+
+    def __init__(self, step: int, do):
+        self.step, self.do = step, do
+
+    def start(self, config, seeds, steps):
+        self.steps = steps
+
+    def log(self, seed, step, values):
+        if self.step is not None and step >= self.step:
+            self.step = None
+            self.do()
+
+    def evaluated(self, seed, step, returns):
+        assert np.isfinite(returns).all()
+
+    def close(self):
+        self.closed = True
+
+
+class Setting(NamedTuple):
+    algorithm: Any
+    env: Any
+    plan: Plan
+
+    def run(self, path: Path, *sinks: Sink, resume: bool = False) -> Run:
+        config = {
+            "algorithm": "test",
+            "env": str(self.env),
+            "env_kwargs": {},
+            "hyper": self.algorithm,
+            "plan": self.plan,
+        }
+        run = Run.open(path) if resume else Run.create(path, config)
+        train(
+            self.algorithm,
+            self.env,
+            self.plan,
+            run,
+            name="x",
+            sinks=sinks,
+            resume=resume,
+        )
+        return run
+
+
+TINY = Setting(Drift(), Walk(), Plan(steps=200, episodes=2, checkpoint_every=50))
+ppo = PPO(hidden=(4,), rollout=16, epochs=1, minibatches=2)
+sac = SAC(hidden=(4,), warmup=20, batch=4, capacity=100)
+SETTINGS = {
+    "tiny": TINY,
+    "ppo": Setting(ppo, "CartPole-v1", Plan(steps=640, envs=4, episodes=2)),
+    "sac": Setting(sac, "Pendulum-v1", Plan(steps=60, episodes=1)),
+    "ppo-host": Setting(
+        ppo,
+        "CartPole-v1",
+        Plan(steps=640, envs=4, episodes=2, backend="gymnasium", stochastic=True),
+    ),
+    "sac-host-overlap": Setting(
+        sac,
+        "Pendulum-v1",
+        Plan(steps=60, episodes=1, backend="gymnasium", overlap=True),
+    ),
+}
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def same(a: Run, b: Run) -> None:
+    """Every seed of `a` is equal in `b`, but for the time it took."""
+    for k in a.seeds:
+        one, two = a.path / f"seed-{k}", b.path / f"seed-{k}"
+        for name in ("metrics.parquet", "evaluations.parquet"):
+            first, second = (untimed(pq.read_table(p / name)) for p in (one, two))
+            assert first.num_rows > 0
+            assert first.equals(second)
+        last = [list(checkpoint.steps(p / "checkpoints"))[-1] for p in (one, two)]
+        assert last[0] == last[1]
+        for file in (
+            f"checkpoints/step-{last[0]}/state.safetensors",
+            f"checkpoints/step-{last[0]}/state.json",
+            "policy/policy.safetensors",
+            "policy/policy.json",
+        ):
+            assert (one / file).read_bytes() == (two / file).read_bytes(), file
+
+
+def untimed(table: pa.Table) -> pa.Table:
+    return table.select([name for name in table.column_names if name != "seconds"])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_run_stopped_and_resumed_is_the_run_never_stopped(tmp_path, name):
+    setting = SETTINGS[name]
+    whole = setting.run(tmp_path / "whole")
+    assert whole.done
+    part = tmp_path / "part"
+    stop = At(setting.plan.steps * 4 // 10, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        setting.run(part, stop)
+    assert stop.closed
+    assert not Run.open(part).done
+    resumed = setting.run(part, resume=True)
+    assert resumed.done
+    same(whole, resumed)
+    seconds = resumed.metrics()["seconds"].to_numpy()
+    assert (np.diff(seconds) > 0).all()
+
+
+def test_resuming_what_is_done_changes_nothing(tmp_path):
+    run = TINY.run(tmp_path / "a")
+    TINY.run(tmp_path / "a", resume=True)
+    same(run, TINY.run(tmp_path / "b"))
+
+
+def test_a_killed_run_resumes_too(tmp_path):
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1]);"
+        "import test_train as t; from pathlib import Path;"
+        "kill = lambda: os.kill(os.getpid(), signal.SIGKILL);"
+        "t.TINY.run(Path(sys.argv[2]), t.At(130, kill))"
+    )
+    part = tmp_path / "part"
+    here = str(Path(__file__).parent)
+    child = subprocess.run([sys.executable, "-c", code, here, str(part)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert list(checkpoint.steps(part / "seed-0" / "checkpoints")) == [50, 100]
+    same(TINY.run(tmp_path / "whole"), TINY.run(part, resume=True))
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill():
+        raise Killed
+
+    part = tmp_path / "part"
+    with pytest.raises(Killed):
+        TINY.run(part, At(20, kill))
+    same(TINY.run(tmp_path / "whole"), TINY.run(part, resume=True))
+
+
+def test_seeds_saved_at_different_moments_go_on_from_a_common_one(tmp_path):
+    both = TINY._replace(plan=Plan(**vars(TINY.plan) | {"seeds": (0, 3)}))
+    whole, part = both.run(tmp_path / "whole"), tmp_path / "part"
+    with pytest.raises(KeyboardInterrupt):
+        both.run(part, At(150, interrupt))
+    arrays_of = part / "seed-3" / "checkpoints" / "step-150" / "state.json"
+    arrays_of.unlink()  # killed between the two
+    same(whole, both.run(part, resume=True))
+
+
+def test_seeds_side_by_side_are_the_single_seeds(tmp_path):
+    """One batched program rounds a little differently from single ones."""
+    setting = SETTINGS["ppo"]
+    both = setting._replace(plan=Plan(**vars(setting.plan) | {"seeds": (0, 1)}))
+    with jax.debug_key_reuse(False):  # it cannot follow keys through a batched scan
+        many = both.run(tmp_path / "many").metrics().to_pydict()
+    alone = Plan(**vars(setting.plan) | {"seeds": (1,)})
+    one = setting._replace(plan=alone).run(tmp_path / "one").metrics().to_pydict()
+    rows = [i for i, seed in enumerate(many["seed"]) if seed == 1]
+    for name in ("step", "episodes", "return", "value_loss", "policy_loss"):
+        np.testing.assert_allclose(
+            [many[name][i] for i in rows], one[name], rtol=1e-4, atol=1e-6
+        )
+
+
+def test_seeds_in_processes_are_the_single_seeds_bit_for_bit(tmp_path):
+    setting = SETTINGS["ppo-host"]
+    plan = Plan(**vars(setting.plan) | {"seeds": (0, 1), "steps": 256})
+    heard = At(256, lambda: None)
+    many = setting._replace(plan=plan).run(tmp_path / "many", heard)
+    assert heard.step is None
+    alone = Plan(**vars(plan) | {"seeds": (1,)})
+    one = setting._replace(plan=alone).run(tmp_path / "one")
+    same(one, many)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(tmp_path):
+    broken = TINY._replace(algorithm=Drift(poison=70))
+    with pytest.raises(
+        NumericalFault, match=r"loss of seed 0 became nan by step 1\d\d"
+    ):
+        broken.run(tmp_path / "a")
+    run = Run.open(tmp_path / "a")
+    assert not run.done
+    assert list(checkpoint.steps(run.path / "seed-0" / "checkpoints")) == [50, 100]
+    assert max(run.metrics()["step"].to_pylist()) == 100
+
+
+def test_a_full_disk_stops_in_one_line_and_the_run_goes_on_later(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def fill_up():
+        monkeypatch.setattr(arrays, "save_file", full)
+
+    part = tmp_path / "part"
+    with pytest.raises(RunFault, match="No space left") as caught:
+        TINY.run(part, At(110, fill_up))
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    same(TINY.run(tmp_path / "whole"), TINY.run(part, resume=True))
+
+
+class Mirror(Hosted):
+    """A JAX world without chance, stepped from the host."""
+
+    def __init__(self, env: Env, envs: int):
+        self.name, self.envs, self.spec, self.max_steps = "mirror", envs, env.spec, None
+        self.env, self.key = env, jr.key(0)
+        self._step = jax.jit(jax.vmap(lambda w, a: env.step(w, a, key=self.key)))
+
+    def reset(self, seed: int) -> TimeStep:
+        self.fresh = jax.vmap(lambda _: self.env.reset(key=self.key)[:2])(
+            jnp.arange(self.envs)
+        )
+        self.world, obs = self.fresh
+        zero = np.zeros(self.envs, np.float32)
+        return TimeStep(np.asarray(obs), zero, np.ones(self.envs, bool))
+
+    def step(self, action):
+        world, out = self._step(self.world, action)
+        over = out.terminated | out.truncated
+        self.world = jnp.where(over, self.fresh[0], world)
+        obs = jnp.where(over[:, None], self.fresh[1], out.obs)
+        out = jax.tree.map(np.asarray, out)
+        return out, TimeStep(np.asarray(obs), out.reward, np.asarray(over))
+
+    def snapshot(self):
+        return {}
+
+    def restore(self, snapshot):
+        return None
+
+    def frame(self):
+        raise NotImplementedError
+
+    def close(self):
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_both_loops_do_the_same(overlap):
+    plan = Plan(steps=400, overlap=overlap)
+    counted = beat(ppo, Walk().spec, plan, envs=4)
+    ours = Compiled(counted, Walk(), (5,))
+    host = HostedLoop(counted, Mirror(Walk(), 4), (5,))
+    for blocks in (1, 3):
+        (a,), (b,) = ours.advance(blocks), host.advance(blocks)
+        assert a.keys() == b.keys()
+        assert a["episodes"] > 0
+        for name in a:
+            np.testing.assert_allclose(a[name], b[name], rtol=2e-4, atol=1e-6)
+    for x, y in zip(
+        jax.tree.leaves(ours.learner(0)), jax.tree.leaves(host.learner(0)), strict=True
+    ):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5)
+
+
+def test_stop_signal_asks_first_and_insists_second():
+    with stop_signal() as asked:
+        assert not asked()
+        interrupt()
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_signal() as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_due_falls_on_lines_of_the_log():
+    counted = beat(Drift(), Walk().spec, Plan(steps=10_000), envs=2)
+    due = schedule(counted, Plan(steps=10_000, evaluate_every=130))
+    assert due == Schedule(log=50, evaluate=50, checkpoint=1250)
+    assert due.due(due.evaluate, 100, 5000)
+    assert not due.due(due.evaluate, 130, 5000)
+    assert due.due(due.evaluate, 5001, 5001)
+
+
+def test_a_chunk_across_the_warm_up_is_one_line():
+    a = {"episodes": 1.0, "return": 5.0, "length": 2.0}
+    b = {"episodes": 3.0, "return": 1.0, "length": 6.0, "loss": 0.5}
+    line = pool(a, b)
+    assert line == {"episodes": 4.0, "return": 2.0, "length": 5.0, "loss": 0.5}
+    assert pool({"episodes": 0.0}, {"episodes": 0.0, "loss": 1.0}) == {
+        "episodes": 0.0,
+        "loss": 1.0,
+    }
