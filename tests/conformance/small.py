@@ -158,22 +158,27 @@ def turn(algorithm: Algorithm, spec: Spec, life: Life, *, key: Key) -> Any:
     return Life(state, store.heed(kept, batch, report)), (batch, report)
 
 
-def history(algorithm: Algorithm, spec: Spec, *, key: Key) -> Any:
-    """The life after some rounds, its rewards, what it dealt and what it reported."""
-    k_birth, k_rounds = jr.split(key)
-    life = birth(algorithm, spec, key=k_birth)
-    body = lambda life, k: turn(algorithm, spec, life, key=k)
-    return jax.lax.scan(body, life, jr.split(k_rounds, ROUNDS))
+@ft.cache
+def program(name: str, problem: str) -> Any:
+    """`birth` and `turn` of a small algorithm, compiled once for all tests."""
+    algorithm, spec = small(ALGORITHMS[name]), PROBLEMS[problem]
+    return (
+        jax.jit(lambda key: birth(algorithm, spec, key=key)),
+        jax.jit(lambda life, key: turn(algorithm, spec, life, key=key)),
+    )
 
 
 @ft.cache
-def program(name: str, problem: str) -> Any:
-    """`history` of a small algorithm, compiled once for all tests: key -> history."""
-    algorithm, spec = small(ALGORITHMS[name]), PROBLEMS[problem]
-    return jax.jit(lambda key: history(algorithm, spec, key=key))
+def history(name: str, problem: str, seed: int) -> Any:
+    """The last of some rounds: the life after it, and what it dealt and reported."""
+    begin, advance = program(name, problem)
+    life = begin(jr.key(seed))
+    for i in range(ROUNDS):
+        life, seen = advance(life, jr.key(100 * seed + i))
+    return life, seen
 
 
-def unkeyed(tree: PyTree) -> list[np.ndarray]:
+def numbers(tree: PyTree) -> list[np.ndarray]:
     return [np.asarray(x) for x in jax.tree.leaves(tree)]
 
 
@@ -181,10 +186,10 @@ def same(a: PyTree, b: PyTree) -> bool:
     """Equal bit for bit."""
     return all(
         np.array_equal(x, y, equal_nan=x.dtype.kind == "f")
-        for x, y in zip(unkeyed(a), unkeyed(b), strict=True)
+        for x, y in zip(numbers(a), numbers(b), strict=True)
     )
 
 
 def close(a: PyTree, b: PyTree, tolerance: float) -> None:
-    for x, y in zip(unkeyed(a), unkeyed(b), strict=True):
+    for x, y in zip(numbers(a), numbers(b), strict=True):
         np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
