@@ -60,9 +60,10 @@ def test_each_episode_has_a_seed_of_its_own():
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():
     env = make("CartPole-v1", envs=3, backend="gymnasium")
-    run = lambda seed: [env.reset(seed).obs] + [
-        env.step(np.array([0, 1, 1]))[1].obs for _ in range(30)
-    ]
+    run = lambda seed: (
+        [env.reset(seed).obs]
+        + [env.step(np.array([0, 1, 1]))[1].obs for _ in range(30)]
+    )
     first, again, other = run(0), run(0), run(1)
     np.testing.assert_array_equal(first, again)
     assert (np.array(first) != np.array(other)).any()
@@ -120,7 +121,9 @@ def test_gymnasiums_own_environments_may_leave_their_bounds():
     assert out.terminated[0]
     env.reset(0)
     env.fleet.bodies[0].env.unwrapped.state = np.array([np.nan, 0, 0, 0])
-    with pytest.raises(EnvironmentFault, match="CartPole-v1, environment 0, step 1.*nan"):
+    with pytest.raises(
+        EnvironmentFault, match="CartPole-v1, environment 0, step 1.*nan"
+    ):
         env.step(np.zeros(1, np.int32))
 
 

@@ -1,8 +1,8 @@
 """Atari with the field's standard preprocessing.
 
 Every action is repeated for 4 frames, of which the maximum of the last two is seen, as
-84 x 84 greys; the last 4 of those are the channels. Up to 30 no-ops open a game. Rewards
-are the game's own and an episode is a whole game, so that returns are scores.
+84 x 84 greys; the last 4 of those are the channels. Up to 30 no-ops open a game.
+Rewards are the game's own and an episode is a whole game, so that returns are scores.
 Mnih et al., 2015, https://doi.org/10.1038/nature14236; Machado et al., 2018,
 https://arxiv.org/abs/1709.06009 (who also set `sticky=0.25`).
 """

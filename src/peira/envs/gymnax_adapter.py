@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 from jaxtyping import PyTree
 
@@ -79,7 +80,7 @@ class Gymnax(Env[Any]):
         if "max_steps_in_episode" not in names:
             return jnp.asarray(done, bool)
         endless = dataclasses.replace(self.params, max_steps_in_episode=NEVER)
-        return jnp.asarray(self.env.step_env(key, world, action, endless)[3], bool)
+        return jnp.asarray(self.env.step_env(jr.clone(key), world, action, endless)[3], bool)
 
 
 def open_gymnax(name: str, **kwargs: Any) -> Gymnax:
