@@ -130,11 +130,11 @@ class MultiDiscrete(Space):
 class MultiBinary(Space):
     """Arrays of zeros and ones."""
 
-    size: tuple[int, ...]
+    sides: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.size
+        return self.sides
 
     @property
     def dtype(self) -> np.dtype:
@@ -142,7 +142,7 @@ class MultiBinary(Space):
 
     def contains(self, x: np.ndarray) -> np.ndarray:
         binary = (x == 0) | (x == 1)
-        return binary.reshape(*x.shape[: x.ndim - len(self.size)], -1).all(axis=-1)
+        return binary.reshape(*x.shape[: x.ndim - len(self.sides)], -1).all(axis=-1)
 
 
 def zeros(space: PyTree) -> PyTree:
@@ -189,6 +189,6 @@ def from_json(data: Any) -> PyTree:
             return Discrete(n)
         case {"space": "MultiDiscrete", "nvec": nvec}:
             return MultiDiscrete(tuple(int(n) for n in nvec))
-        case {"space": "MultiBinary", "size": size}:
-            return MultiBinary(tuple(int(n) for n in size))
+        case {"space": "MultiBinary", "sides": sides}:
+            return MultiBinary(tuple(int(n) for n in sides))
     raise ValueError(f"not a space: {str(data)[:80]}")
