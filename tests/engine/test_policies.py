@@ -54,7 +54,8 @@ def test_a_loaded_policy_acts_as_the_saved_one_bit_for_bit(tmp_path, name):
     loaded = load_policy(tmp_path / "policy", algos.get)
     assert loaded[1:] == (algorithm, name, spec, {"step": 9})
     legal = jnp.array([True, False, True, False]) if spec.masked else None
-    t = TimeStep(zeros(spec.obs), jnp.array(0.0), jnp.array(True), legal)
+    obs = jax.tree.map(jnp.asarray, zeros(spec.obs))
+    t = TimeStep(obs, jnp.array(0.0), jnp.array(True), legal)
 
     @eqx.filter_jit
     def act(policy, key, explore):

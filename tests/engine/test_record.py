@@ -1,6 +1,9 @@
 """Films: the frames come back, whatever their sides."""
 
+import subprocess
+
 import imageio.v3 as iio
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -22,10 +25,22 @@ def brightness(path) -> list[float]:
 def test_an_mp4_holds_the_frames(tmp_path, height, width):
     path = write_video(tmp_path / "a.mp4", frames(height, width), fps=10)
     assert path == tmp_path / "a.mp4"
-    reader = record.imageio_ffmpeg.read_frames(str(path))
-    assert next(reader)["size"] == (48, 32 + height % 2 * 2)
-    seen = [np.frombuffer(data, np.uint8).mean() for data in reader]
-    np.testing.assert_allclose(seen, [40, 100, 160, 220], atol=4)
+    exe = imageio_ffmpeg.get_ffmpeg_exe()
+    words = f"{exe} -loglevel error -i {path} -f rawvideo -pix_fmt rgb24 -".split()
+    data = subprocess.run(words, capture_output=True, check=True).stdout
+    seen = np.frombuffer(data, np.uint8).reshape(4, height + height % 2, 48, 3)
+    np.testing.assert_allclose(seen.mean(axis=(1, 2, 3)), [40, 100, 160, 220], atol=4)
+
+
+def test_the_same_frames_make_the_same_file(tmp_path):
+    a, b = (write_video(tmp_path / f"{x}.mp4", frames(32, 48)) for x in "ab")
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    with pytest.raises(RunFault, match="cannot write") as caught:
+        write_video(tmp_path / "nowhere" / "a.mp4", frames(32, 48))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_gif_where_no_mp4_can_be_made(tmp_path, monkeypatch, capsys):

@@ -286,7 +286,8 @@ def test_seeds_saved_at_different_moments_go_on_from_a_common_one(tmp_path):
 
 @pytest.mark.usefixtures("_batched_keys")
 def test_seeds_side_by_side_are_the_single_seeds(tmp_path):
-    """One batched program rounds a little differently from single ones."""
+    """One batched program rounds a little differently from single ones: here by at most
+    3e-7 after ten updates."""
     setting = SETTINGS["ppo"]
     both = setting._replace(plan=Plan(**vars(setting.plan) | {"seeds": (0, 1)}))
     many = both.run(tmp_path / "many").metrics().to_pydict()
@@ -306,7 +307,7 @@ def test_seeds_side_by_side_are_the_single_seeds(tmp_path):
     )
     for name in ("step", "episodes", "return", "value_loss", "policy_loss"):
         np.testing.assert_allclose(
-            [many[name][i] for i in rows], one[name], rtol=1e-4, atol=1e-6
+            [many[name][i] for i in rows], one[name], rtol=1e-5, atol=1e-6
         )
 
 

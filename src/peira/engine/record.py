@@ -1,5 +1,7 @@
 """Episodes as films."""
 
+import contextlib
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,20 +35,25 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int = 30) -> Path
 
 
 def write_mp4(path: Path, images: Sequence[np.ndarray], fps: int) -> None:
+    """Hand the frames to ffmpeg; raises `RuntimeError` with its words."""
     height, width, _ = images[0].shape
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=fps,
-        macro_block_size=1,
-        ffmpeg_log_level="error",
-    )
-    writer.send(None)
-    try:
-        for image in images:
-            writer.send(np.ascontiguousarray(image))
-    finally:
-        writer.close()
+    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
+    coded = "-c:v libx264 -pix_fmt yuv420p -fflags +bitexact -flags:v +bitexact"
+    # Not imageio's own writer: it forks, which JAX's threads do not bear.
+    words = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+    words += [*raw.split(), *coded.split(), str(path.absolute())]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as ffmpeg:
+        assert ffmpeg.stdin is not None
+        assert ffmpeg.stderr is not None
+        with contextlib.suppress(BrokenPipeError):  # what it says matters more
+            for image in images:
+                ffmpeg.stdin.write(np.ascontiguousarray(image))
+            ffmpeg.stdin.close()
+        said = ffmpeg.stderr.read().decode()
+    if ffmpeg.returncode:
+        raise RuntimeError(said)
 
 
 def even(frame: np.ndarray) -> np.ndarray:
