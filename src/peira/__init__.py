@@ -1,1 +1,61 @@
+"""Reinforcement learning in JAX: experience in, a policy and the evidence out.
+
+Everything here is imported when it is first asked for.
+"""
+
+import importlib
+from typing import Any, TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from .cli.showing import (
+        compare as compare,
+        evaluate as evaluate,
+        load_policy as load_policy,
+        watch as watch,
+    )
+    from .cli.training import resume as resume, train as train
+    from .core import Algorithm as Algorithm, PeiraError as PeiraError
+    from .engine.plan import Plan as Plan
+    from .engine.run import Run as Run
+    from .envs import make as make
+
 __version__ = "0.1.0"
+
+_homes = {
+    "Algorithm": "core",
+    "PeiraError": "core",
+    "Plan": "engine.plan",
+    "Run": "engine.run",
+    "compare": "cli.showing",
+    "evaluate": "cli.showing",
+    "load_policy": "cli.showing",
+    "make": "envs",
+    "resume": "cli.training",
+    "train": "cli.training",
+    "watch": "cli.showing",
+}
+__all__ = [
+    "Algorithm",
+    "PeiraError",
+    "Plan",
+    "Run",
+    "__version__",
+    "compare",
+    "evaluate",
+    "load_policy",
+    "make",
+    "resume",
+    "train",
+    "watch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _homes:
+        raise AttributeError(f"module 'peira' has no attribute '{name}'")
+    return getattr(importlib.import_module(f".{_homes[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,8 @@
+"""`python -m peira`: the command line."""
+
+import sys
+
+from .cli import main
+
+
+sys.exit(main())

@@ -1,0 +1,112 @@
+"""The command line: `peira VERB ...`.
+
+Nothing heavy is imported before a verb is chosen.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .. import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code. A person's mistake is one line on standard
+    error and code 2, a stop is 130, and a traceback is a bug of ours."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        run(words)
+        sys.stdout.flush()
+        return 0
+    except SystemExit as stop:  # --help and --version
+        return int(stop.code or 0)
+    except KeyboardInterrupt as stop:
+        print(f"peira: stopped; {stop}".strip("; "), file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader has seen enough, and so has the interpreter
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from .faults import explain
+
+        print(f"peira: {explain(error)}", file=sys.stderr)
+        return 2
+
+
+def run(words: list[str]) -> None:
+    """Find the verb and do it."""
+    from .cache import keep_compiled
+
+    if words[:1] == ["train"]:  # its flags depend on the algorithm
+        keep_compiled()
+        from .train import command
+
+        return command(words[1:])
+    said = parser().parse_args(words)
+    keep_compiled()
+    from . import verbs
+
+    getattr(verbs, said.verb)(said)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        from ..core import BadConfig
+
+        raise BadConfig(f"{message}; see {self.prog} --help")
+
+
+def parser() -> Parser:
+    """All verbs with their arguments."""
+    top = Parser(prog="peira", description="Reinforcement learning in JAX.")
+    top.add_argument("--version", action="version", version=f"peira {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, help: str, *, json: bool = True) -> argparse.ArgumentParser:
+        one = verbs.add_parser(name, help=help, description=help)
+        if json:
+            one.add_argument("--json", action="store_true", help="print JSON")
+        return one
+
+    verb("train", "train an algorithm: peira train ALGORITHM ENV [--field value ...]")
+
+    resume = verb("resume", "go on exactly where a run stopped")
+    resume.add_argument("run", help="directory of the run")
+    resume.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+    evaluate = verb("evaluate", "play fresh episodes with what was learned")
+    evaluate.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    evaluate.add_argument("--episodes", type=count, default=100, help="(100)")
+    evaluate.add_argument(
+        "--stochastic", action="store_true", help="let the policy explore"
+    )
+    evaluate.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
+    evaluate.add_argument("--env", help="another environment than the run's")
+
+    watch = verb("watch", "film an episode of a run's first seed")
+    watch.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    watch.add_argument("--out", help="file to write (RUN/episode.mp4)")
+    watch.add_argument("--seed", type=int, default=0, help="of the episode (0)")
+    watch.add_argument("--env", help="another environment than the run's")
+
+    runs = verb("runs", "list runs")
+    runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
+
+    compare = verb("compare", "compare the final evaluations of runs with the first's")
+    compare.add_argument("runs", nargs="+", metavar="run", help="two runs or more")
+    compare.add_argument("--plot", default="compare.png", help="(compare.png)")
+
+    verb("algorithms", "list the algorithms and the actions they can choose")
+    return top
+
+
+def count(word: str) -> int:
+    """A number of things, at least one."""
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number

@@ -1,0 +1,161 @@
+"""The flags of `peira train`, made from the fields of an algorithm and a plan."""
+
+import contextlib
+import dataclasses
+import inspect
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, get_origin, Literal
+
+import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+from ..core import Algorithm, BadConfig, unknown
+from ..engine.plan import Plan
+from .fields import allowed, fit, hints, meanings, metavar
+
+
+USAGE = "usage: peira train ALGORITHM ENV [--field value ...]"
+SEEDS = " `5` is the seeds 0 to 4, `3,7` those two and `5,` only that one."
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Everything about a run that does not change its numbers."""
+
+    name: str | None = None
+    """Name of the run; algorithm, environment and time when not given."""
+    runs: str = "runs"
+    """Directory of the run's directory."""
+    config: str | None = None
+    """A config.toml to repeat; flags override it."""
+    env_kwargs: tuple[str, ...] = ()
+    """Arguments for the environment: key=value, the value JSON or text."""
+    log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Where else to log: tensorboard, wandb, mlflow."""
+    json: bool = False
+    """Progress and summary as lines of JSON on standard output."""
+    quiet: bool = False
+    """No progress and no summary."""
+    record: bool = True
+    """Draw curve.png and film episode.mp4 at the end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """All that a command line of `peira train` says."""
+
+    algorithm: Annotated[Algorithm, tyro.conf.arg(name="")]
+    plan: Annotated[Plan, tyro.conf.arg(name="")]
+    options: Annotated[Options, tyro.conf.arg(name="")]
+
+
+def parse(words: Sequence[str], default: Wanted, *, name: str) -> Wanted:
+    """Read the flags; raises `BadConfig` for one that is unknown or does not fit.
+    `--help` prints every field and exits."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            said, rest = tyro.cli(
+                Wanted,
+                prog=f"peira train {name} ENV",
+                args=list(words),
+                default=default,
+                description=abstract(type(default.algorithm)),
+                registry=registry(),
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise BadConfig(one_line(complaint.getvalue())) from None
+    if rest:
+        flags = [f for part in vars(default).values() for f in hints(type(part))]
+        raise misunderstood(rest[0], flags)
+    return said
+
+
+def abstract(algorithm: type[Algorithm]) -> str:
+    """The first line of what an algorithm's file says of it."""
+    words = inspect.getdoc(sys.modules[algorithm.__module__])
+    return (words or algorithm.__name__).partition("\n")[0]
+
+
+def misunderstood(word: str, flags: Sequence[str]) -> BadConfig:
+    """The error for a word that is no flag."""
+    if not word.startswith("-"):
+        return BadConfig(f"'{word}' belongs to no flag; {USAGE}")
+    names = [f.replace("_", "-") for f in flags]
+    return unknown("field", word.split("=")[0].strip("-").replace("_", "-"), names)
+
+
+def one_line(box: str) -> str:
+    """What a box drawn on the terminal says, up to its first rule."""
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
+    said = []
+    for line in lines:
+        if re.fullmatch("[─╰╯]+", line):
+            break
+        said.append(line)
+    return " ".join(said)
+
+
+def registry() -> ConstructorRegistry:
+    """Rules by which tyro makes a flag of every field of a dataclass."""
+    rules = ConstructorRegistry()
+
+    @rules.struct_rule
+    def fields(info: StructTypeInfo) -> StructConstructorSpec | None:
+        if not dataclasses.is_dataclass(info.type) or info.type is Wanted:
+            return None
+        known, meaning = hints(info.type), meanings(info.type)
+        return StructConstructorSpec(
+            instantiate=info.type,
+            fields=tuple(
+                StructFieldSpec(
+                    name,
+                    flag(info.type, name, hint),
+                    getattr(info.default, name),
+                    meaning.get(name, "")
+                    + allowed(hint)
+                    + (SEEDS if name == "seeds" else ""),
+                )
+                for name, hint in known.items()
+            ),
+        )
+
+    return rules
+
+
+def flag(cls: type, name: str, hint: Any) -> Any:
+    """The type of a field with the rule by which to read it from words."""
+    if hint is bool or dataclasses.is_dataclass(hint):
+        return Annotated[hint, tyro.conf.FlagCreatePairsOff] if cls is Options else hint
+    many = tuple in (get_origin(hint), get_origin(getattr(hint, "__origin__", None)))
+
+    def read(words: list[str]) -> Any:
+        return fit(cls, name, hint, ",".join(words) if many else words[0])
+
+    def write(value: Any) -> list[str]:
+        if isinstance(value, tuple):
+            return [",".join(map(str, value))]
+        return ["none" if value is None else str(value)]
+
+    return Annotated[
+        hint,
+        PrimitiveConstructorSpec(
+            nargs="*" if many else 1,
+            metavar=metavar(hint),
+            instance_from_str=read,
+            is_instance=lambda _: True,
+            str_from_instance=write,
+        ),
+    ]

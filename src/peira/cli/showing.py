@@ -1,0 +1,172 @@
+"""The verbs that show what was learned, in Python: evaluate, watch, compare."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..algos import get
+from ..core import Algorithm, BadConfig, Env, Policy, RunFault
+from ..engine import policies
+from ..engine.evaluate import Episodes, evaluation_seed, evaluator, play
+from ..engine.policies import LoadedPolicy
+from ..engine.record import write_video
+from ..engine.run import Run
+from ..envs import Hosted, make
+from ..evidence import difference, Estimate, mean, probability_of_improvement
+from ..evidence.curves import Curve, curve, describe, draw
+
+
+class Shelf(NamedTuple):
+    """The policies at a path, one for each seed, and the run they are of."""
+
+    policies: list[LoadedPolicy]
+    run: Run | None
+
+    def make(self, env: Any, envs: int) -> Env | Hosted:
+        """The environment given, or the run's."""
+        if env is not None:
+            return make(env, envs=envs)
+        if self.run is None:
+            raise BadConfig("this policy is of no run: name an environment (--env)")
+        config = self.run.config
+        backend = config["plan"].get("backend", "auto")
+        kwargs = config.get("env_kwargs", {})
+        return make(config["env"], envs=envs, backend=backend, **kwargs)
+
+
+def shelf(path: Run | str | Path, algorithm: type[Algorithm] | None = None) -> Shelf:
+    """What was learned at a path: a run, one seed of a run, or a policy's folder.
+    `algorithm` is the class where it is not catalogued."""
+    find: Callable[[str], type[Algorithm]] = lambda name: algorithm or get(name)
+    if isinstance(path, Run) or (Path(path) / "config.toml").exists():
+        run = path if isinstance(path, Run) else Run.open(path)
+        folders = [run.seed(s).path / "policy" for s in run.seeds]
+        return Shelf([policies.load_policy(f, find) for f in folders], run)
+    path = Path(path)
+    folder = path / "policy" if (path / "policy").is_dir() else path
+    if not (folder / "policy.json").exists():
+        raise RunFault(f"{path} is neither a run nor a policy")
+    home = folder.resolve().parent.parent
+    run = Run.open(home) if (home / "config.toml").exists() else None
+    return Shelf([policies.load_policy(folder, find)], run)
+
+
+def load_policy(
+    path: Run | str | Path, *, algorithm: type[Algorithm] | None = None
+) -> Policy:
+    """The policy at a path; of a run with several seeds, the first one's."""
+    return shelf(path, algorithm).policies[0].policy
+
+
+def evaluate(
+    path: Run | str | Path,
+    *,
+    episodes: int = 100,
+    stochastic: bool = False,
+    seed: int = 0,
+    env: Any = None,
+    algorithm: type[Algorithm] | None = None,
+) -> dict[int, Episodes]:
+    """Play whole episodes with each seed's policy, in fresh environments that no
+    training and no earlier evaluation has seen; what each seed's policy earned."""
+    found = shelf(path, algorithm)
+    world = found.make(env, min(episodes, 10))
+    run = evaluator(world, episodes=episodes, explore=stochastic)
+    try:
+        return {
+            one.meta["seed"]: run(one.policy, evaluation_seed(seed, -1))
+            for one in found.policies
+        }
+    finally:
+        if isinstance(world, Hosted):
+            world.close()
+
+
+class Film(NamedTuple):
+    path: Path
+    earned: float
+    """Return of the episode."""
+
+
+def watch(
+    path: Run | str | Path,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    env: Any = None,
+    algorithm: type[Algorithm] | None = None,
+) -> Film:
+    """Film one greedy episode (of a run: its first seed's policy) as mp4, or as gif
+    where that fails. `out` is `episode.mp4` in the run when not given."""
+    found = shelf(path, algorithm)
+    world = found.make(env, 1)
+    try:
+        frames, earned = play(found.policies[0].policy, world, seed=seed)
+    finally:
+        if isinstance(world, Hosted):
+            world.close()
+    home = found.run.path if found.run else Path()
+    return Film(write_video(Path(out or home / "episode.mp4"), frames), earned)
+
+
+def evaluated_curve(run: Run) -> Curve:
+    """The learning curve; raises `RunFault` where there is none yet."""
+    table = run.evaluations()
+    if set(table["seed"].to_pylist()) < set(run.seeds):
+        raise RunFault(f"{run.path}: not every seed has been evaluated yet")
+    return curve(table)
+
+
+def curve_of(run: Run) -> Path:
+    """Draw the learning curve into the run."""
+    one = evaluated_curve(run)
+    config = run.config
+    title = f"{config['algorithm']} on {config['env']}: {describe(one)}"
+    draw({config["algorithm"]: one}, run.path / "curve.png", title=title)
+    return run.path / "curve.png"
+
+
+class Comparison(NamedTuple):
+    """Runs side by side by their final evaluations; all but the first against it."""
+
+    scores: dict[str, np.ndarray]
+    """Mean return of the last evaluation, one number per seed."""
+    means: dict[str, Estimate]
+    differences: dict[str, Estimate]
+    """Mean of each later run minus that of the first."""
+    improvements: dict[str, Estimate]
+    """Chance that a seed of the later run beats a seed of the first."""
+    curves: dict[str, Curve]
+
+
+def compare(*paths: Run | str | Path, plot: str | Path | None = None) -> Comparison:
+    """Compare two or more runs; `plot` is a picture to draw. Seeds are the sample:
+    the episodes of one seed say nothing of another."""
+    if len(paths) < 2:
+        raise BadConfig("compare needs at least two runs")
+    runs = [p if isinstance(p, Run) else Run.open(p) for p in paths]
+    names = distinct([run.path for run in runs])
+    curves = dict(zip(names, map(evaluated_curve, runs), strict=True))
+    scores = {name: one.returns[:, -1] for name, one in curves.items()}
+    first, *others = names
+    if plot is not None:
+        draw(curves, Path(plot), title="; ".join(map(describe, curves.values())))
+    return Comparison(
+        scores,
+        {n: mean(scores[n]) for n in names},
+        {n: difference(scores[n], scores[first]) for n in others},
+        {n: probability_of_improvement(scores[n], scores[first]) for n in others},
+        curves,
+    )
+
+
+def distinct(paths: list[Path]) -> list[str]:
+    """The folders' names, or whole paths where two folders have one name."""
+    names = [p.resolve().name for p in paths]
+    if len(set(names)) < len(names):
+        names = list(map(str, paths))
+    if len(set(names)) < len(names):
+        raise BadConfig("a run is compared with itself: name each run once")
+    return names

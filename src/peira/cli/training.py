@@ -1,0 +1,185 @@
+"""The verbs that train, in Python: what the command line does, for a script or a
+notebook."""
+
+import contextlib
+import datetime
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..algos import catalogue, get
+from ..core import Algorithm, BadConfig, EnvironmentFault, unknown
+from ..engine.fields import plain, rebuild
+from ..engine.loop import beat
+from ..engine.plan import Plan
+from ..engine.run import Run
+from ..engine.sinks import make_sink, Sink
+from ..engine.train import train as train_run
+from ..envs import Hosted, make
+from .fields import build, hints
+from .showing import curve_of, watch
+
+
+def train(
+    algorithm: str | Algorithm,
+    env: Any,
+    *,
+    name: str | None = None,
+    runs: str | Path = "runs",
+    env_kwargs: Mapping[str, Any] | None = None,
+    sinks: Sequence[str] | None = None,
+    film: bool = True,
+    **fields: Any,
+) -> Run:
+    """Train and return the run.
+
+    `algorithm` is a catalogued name, or an `Algorithm` of any class; `env` an id, an
+    environment, or a callable that makes one. The other fields are those of the plan
+    (`steps`, `seeds`, ...) and, with a name, of the algorithm. Raises `PeiraError`
+    for what cannot be, before anything is written. `sinks` names where progress goes
+    (`peira.engine.sinks`); by default the terminal.
+    """
+    planned = {k: v for k, v in fields.items() if k in hints(Plan)}
+    rest = {k: v for k, v in fields.items() if k not in planned}
+    own = hints(get(algorithm)) if isinstance(algorithm, str) else {}
+    for field in rest:
+        if field not in own:
+            raise unknown("field", field, [*own, *hints(Plan)])
+    if isinstance(algorithm, str):
+        algorithm = build(get(algorithm), rest)
+    task = Task(algorithm, env, build(Plan, planned), dict(env_kwargs or {}))
+    sinks = usual_sinks() if sinks is None else sinks
+    return task.start(name=name, runs=Path(runs), sinks=sinks, film=film)
+
+
+def resume(
+    run: Run | str | Path,
+    *,
+    env: Any = None,
+    algorithm: type[Algorithm] | None = None,
+    sinks: Sequence[str] | None = None,
+    film: bool = True,
+) -> Run:
+    """Go on exactly where a run stopped; a finished run comes back as it is.
+
+    `env` and `algorithm`, where they are not known by a name, are the callable and
+    the class that the run began with.
+    """
+    if not isinstance(run, Run):
+        run = Run.open(run)
+    if run.done:
+        return run
+    config = run.config
+    cls = algorithm or get(config["algorithm"])
+    task = Task(
+        rebuild(cls, config["hyper"]),
+        config["env"] if env is None else env,
+        rebuild(Plan, config["plan"]),
+        config.get("env_kwargs", {}),
+    )
+    sinks = usual_sinks() if sinks is None else sinks
+    made = [make_sink(sink, run.path) for sink in sinks]
+    return task.advance(run, sinks=made, film=film, resume=True)
+
+
+class Task(NamedTuple):
+    """A training before it has a place on disk."""
+
+    algorithm: Algorithm
+    env: Any
+    plan: Plan
+    env_kwargs: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {
+            "algorithm": name_of(type(self.algorithm)),
+            "env": env_name(self.env),
+            "env_kwargs": self.env_kwargs,
+            "hyper": plain(self.algorithm),
+            "plan": plain(self.plan),
+        }
+
+    def check(self) -> None:
+        """Raise `PeiraError` if the algorithm cannot serve the environment or the
+        plan's counts do not fit."""
+        world = make(self.env, envs=1, backend=self.plan.backend, **self.env_kwargs)
+        if isinstance(world, Hosted):
+            world.close()
+        envs = self.plan.envs or getattr(type(self.algorithm), "actors", 1)
+        beat(self.algorithm, world.spec, self.plan, envs=envs)
+
+    def start(
+        self, *, name: str | None, runs: Path, sinks: Sequence[str], film: bool
+    ) -> Run:
+        """Begin a run and bring it to its end."""
+        self.check()
+        path = runs / (name or self.fresh_name(runs))
+        made = [make_sink(sink, path) for sink in sinks]
+        run = Run.create(path, self.config)
+        return self.advance(run, sinks=made, film=film, resume=False)
+
+    def advance(
+        self, run: Run, *, sinks: Sequence[Sink], film: bool, resume: bool
+    ) -> Run:
+        """Train to the end, then draw the curve and film an episode."""
+        started = time.perf_counter()
+        try:
+            train_run(
+                self.algorithm,
+                self.env,
+                self.plan,
+                run,
+                name=run.config["algorithm"],
+                sinks=sinks,
+                env_kwargs=self.env_kwargs,
+                resume=resume,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"go on with: peira resume {run.path}") from None
+        finally:
+            run.finish(time.perf_counter() - started)
+        if film:
+            curve_of(run)
+            with contextlib.suppress(EnvironmentFault):  # not every world can be drawn
+                watch(run, env=self.env, algorithm=type(self.algorithm))
+        return run
+
+    def fresh_name(self, runs: Path) -> str:
+        """Algorithm, environment and time; numbered where that is taken."""
+        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        where = env_name(self.env).replace("/", "-").replace(":", "-")
+        first = name = f"{name_of(type(self.algorithm))}-{where}-{now}"
+        count = 1
+        while (runs / name).exists():
+            count += 1
+            name = f"{first}-{count}"
+        return name
+
+
+def usual_sinks(*, json: bool = False, quiet: bool = False) -> list[str]:
+    """Where progress goes when nobody says: a bar on a terminal, else sparse lines."""
+    if quiet:
+        return []
+    return ["json" if json else "progress" if sys.stderr.isatty() else "lines"]
+
+
+def name_of(cls: type[Algorithm]) -> str:
+    """The catalogued name of an algorithm, or its class's in lower case."""
+    home = f"{cls.__module__}:{cls.__qualname__}"
+    for name, place in catalogue.items():
+        if place == home:
+            return name
+    name = cls.__name__.lower()
+    if name in catalogue:
+        raise BadConfig(f"'{name}' is catalogued: give your class another name")
+    return name
+
+
+def env_name(env: Any) -> str:
+    """What the configuration calls an environment."""
+    if isinstance(env, str):
+        return env
+    return getattr(env, "__qualname__", type(env).__name__)

@@ -1,0 +1,94 @@
+"""Learning curves: what each seed earned, and what that says of the mean."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .statistics import mean
+
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Told apart by colour-blind readers too: Okabe & Ito, 2008, Color universal design."""
+
+
+class Curve(NamedTuple):
+    """Mean return of each evaluation, for each seed."""
+
+    seeds: list[int]
+    steps: Int[np.ndarray, " time"]
+    returns: Float[np.ndarray, "seed time"]
+    episodes: int
+    """Episodes per evaluation."""
+
+
+def curve(evaluations: Any) -> Curve:
+    """The curve of a run from its table of greedy evaluations, over the steps at which
+    every seed has been evaluated."""
+    seed, step, earned = greedy(evaluations)
+    seeds = sorted({int(s) for s in seed})
+    steps = sorted(set.intersection(*({*step[seed == s].tolist()} for s in seeds)))
+    cells = [[earned[(seed == s) & (step == t)] for t in steps] for s in seeds]
+    returns = np.array([[cell.mean() for cell in row] for row in cells])
+    return Curve(seeds, np.array(steps), returns, len(cells[0][0]))
+
+
+def last_episodes(evaluations: Any) -> Float[np.ndarray, " episode"]:
+    """What each episode of the last evaluation earned, whichever seed's."""
+    _, step, earned = greedy(evaluations)
+    return earned[step == step.max()]
+
+
+def greedy(evaluations: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Seed, step and return of every greedy episode."""
+    mode = np.asarray(evaluations["mode"].to_pylist()) == "greedy"
+    names = ("seed", "step", "return")
+    seed, step, earned = (np.asarray(evaluations[n].to_pylist())[mode] for n in names)
+    return seed, step, earned
+
+
+def draw(curves: Mapping[str, Curve], path: Path, *, title: str) -> None:
+    """Write a picture: for each run the mean over seeds with its 95 % interval, and a
+    thin line for every seed."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(7, 4.2), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    for (name, one), colour in zip(curves.items(), cycle(len(curves)), strict=True):
+        draw_one(axes, one, label=name, colour=colour)
+    axes.set_title(title, loc="left", fontsize=10, color="#333333")
+    axes.set_xlabel("environment steps")
+    axes.set_ylabel("return")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.01)
+    if len(curves) > 1:
+        axes.legend(frameon=False)
+    figure.savefig(path)
+
+
+def draw_one(axes: Any, one: Curve, *, label: str, colour: str) -> None:
+    """One run: seeds thin, mean thick, interval as a band."""
+    many = len(one.seeds) > 1
+    if many:
+        axes.plot(one.steps, one.returns.T, color=colour, alpha=0.3, linewidth=0.7)
+        band = np.array([mean(scores)[1:] for scores in one.returns.T])
+        axes.fill_between(one.steps, *band.T, color=colour, alpha=0.15, linewidth=0)
+    centre = one.returns.mean(axis=0)
+    axes.plot(one.steps, centre, color=colour, linewidth=2, label=label, marker=".")
+
+
+def cycle(n: int) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(n)]
+
+
+def describe(one: Curve) -> str:
+    """What stands behind each point of a curve."""
+    n = len(one.seeds)
+    seeds = f"mean of {n} seeds with its 95 % interval" if n > 1 else "one seed"
+    return f"{seeds}, {one.episodes} episodes per point"
