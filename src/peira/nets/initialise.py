@@ -15,7 +15,14 @@ Initialise = Callable[[Key, tuple[int, ...]], Float[Array, "..."]]
 
 def orthogonal(gain: float) -> Initialise:
     """Orthogonal columns. Saxe et al., 2014."""
-    return lambda key, shape: jax.nn.initializers.orthogonal(gain)(key, shape)
+
+    def start(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        # One after another under vmap: on a CPU two batched factorisations at once wait
+        # for each other for ever when they hold all of XLA's threads (jaxlib 0.10).
+        one = lambda k: jax.nn.initializers.orthogonal(gain)(k, shape)
+        return jax.custom_batching.sequential_vmap(one)(key)
+
+    return start
 
 
 def he(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
