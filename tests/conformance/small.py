@@ -31,13 +31,14 @@ def box(low: float, high: float, *shape: int, dtype: Any = np.float32) -> Box:
 NUMBERS, BYTES = box(-2, 2, 3), box(0, 255, 5, 5, 2, dtype=np.uint8)
 MIXED = {"goal": Discrete(3), "place": box(-1, 1, 2)}
 PROBLEMS = {
-    "discrete": Spec(NUMBERS, Discrete(4), updates=20),
     "box": Spec(NUMBERS, box(-1, 3, 2), updates=20),
+    "discrete": Spec(NUMBERS, Discrete(4), updates=20),
     "multi": Spec(NUMBERS, MultiDiscrete((2, 3)), updates=20),
     "masked": Spec(NUMBERS, Discrete(4), masked=True, updates=20),
     "dict": Spec(MIXED, Discrete(4), updates=20),
     "dict-box": Spec(MIXED, box(-1, 3, 2), updates=20),
     "image": Spec(BYTES, Discrete(4), updates=20),
+    "image-box": Spec(BYTES, box(-1, 3, 2), updates=20),
 }
 SMALL = {
     "hidden": (8,),
@@ -51,7 +52,7 @@ SMALL = {
 }
 STEPS, ENVS, ROUNDS = 8, 2, 3
 ALGORITHMS = {name: algos.get(name) for name in algos.catalogue}
-CASES = [
+CASES = [  # (algorithm, problem)
     (name, problem)
     for name, cls in ALGORITHMS.items()
     for problem, spec in PROBLEMS.items()
@@ -115,7 +116,8 @@ def act(policy: Any, t: TimeStep, *, key: Key, explore: bool) -> Any:
 def experience(algorithm: Algorithm, spec: Spec, state: Any, *, key: Key) -> Transition:
     """A block `(time, env, ...)` in which the algorithm chose the actions."""
     k_now, k_next, k_act, k_reward, k_end = jr.split(key, 5)
-    n = STEPS * ENVS
+    block = max(STEPS, algorithm.store(spec).rhythm(envs=ENVS).every // ENVS)
+    n = block * ENVS
     now, then = instant(spec, n, key=k_now), instant(spec, n, key=k_next)
     action, extras = act(algorithm.policy(state), now, key=k_act, explore=True)
     end = jr.uniform(k_end, (n,))
@@ -130,7 +132,7 @@ def experience(algorithm: Algorithm, spec: Spec, state: Any, *, key: Key) -> Tra
         now.legal,
         extras,
     )
-    return jax.tree.map(lambda x: x.reshape(STEPS, ENVS, *x.shape[1:]), steps)
+    return jax.tree.map(lambda x: x.reshape(block, ENVS, *x.shape[1:]), steps)
 
 
 class Life(NamedTuple):

@@ -9,7 +9,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -85,6 +85,7 @@ class Range:
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
 
+Real = Annotated[float, Range()]
 Unit = Annotated[float, Range(0, 1)]
 Positive = Annotated[float, Range(0, open_low=True)]
 NonNegative = Annotated[float, Range(0)]
@@ -94,20 +95,22 @@ Widths = Annotated[tuple[int, ...], Range(1)]
 
 
 def check_fields(config: Any) -> None:
-    """Raise `BadConfig` naming the first field of a dataclass out of its range.
+    """Raise `BadConfig` naming the first field of a dataclass out of its range, or
+    not among its choices.
 
     Arrays pass: a swept field is a whole range of values, perhaps traced.
     """
     hints = typing.get_type_hints(type(config), include_extras=True)
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+        value, hint = getattr(config, field.name), hints[field.name]
+        where = f"{type(config).__name__}.{field.name} = {value}"
+        if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
+            choices = ", ".join(typing.get_args(hint))
+            raise BadConfig(f"{where}: must be one of {choices}")
         numbers = value if isinstance(value, tuple) else (value,)
-        for allowed in ranges(hints[field.name]):
+        for allowed in ranges(hint):
             if any(isinstance(x, int | float) and x not in allowed for x in numbers):
-                raise BadConfig(
-                    f"{type(config).__name__}.{field.name} = {value}: "
-                    f"must lie in {allowed}"
-                )
+                raise BadConfig(f"{where}: must lie in {allowed}")
 
 
 def ranges(hint: Any) -> list[Range]:

@@ -39,7 +39,7 @@ def write(
     node = leaf + m
     tree = tree.at[node].set(value)
 
-    def up(_: int, carry: tuple[Tree, Array]) -> tuple[Tree, Array]:
+    def up(_: Array, carry: tuple[Tree, Array]) -> tuple[Tree, Array]:
         tree, node = carry
         node = node // 2
         return tree.at[node].set(tree[2 * node] + tree[2 * node + 1]), node
@@ -54,7 +54,7 @@ def find(tree: Tree, mass: Float[Array, " batch"]) -> Int[Array, " batch"]:
     """
     m = tree.shape[0] // 2
 
-    def down(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    def down(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         node, mass = carry
         left, right = tree[2 * node], tree[2 * node + 1]
         go_right = (right > 0) & ((mass >= left) | (left <= 0))

@@ -44,6 +44,7 @@ from ...core import (
     Obs,
     Policy,
     Positive,
+    Real,
     Report,
     Spec,
     Store,
@@ -211,7 +212,7 @@ class PPO(Algorithm[State, Transition]):
     """Widths of the hidden layers of actor and critic each."""
     vision: Vision = "auto"
     """Network for images: nature for large frames, small for boards."""
-    initial_log_std: float = 0.0
+    initial_log_std: Real = 0.0
     """Logarithm of the standard deviation of real-valued actions at the beginning."""
     clip_ratio: bool = True
     """The clip itself: without it the plain surrogate is maximised."""

@@ -34,6 +34,7 @@ from ...core import (
     Obs,
     Policy,
     Positive,
+    Real,
     Report,
     Sample,
     Spec,
@@ -152,7 +153,7 @@ class SAC(Algorithm[State, Sample]):
     """Temperature at the beginning (and for good, unless `automatic`)."""
     automatic: bool = True
     """Adapt the temperature until the policy's entropy meets the target."""
-    target_entropy: float | None = None
+    target_entropy: Real | None = None
     """Entropy to meet; None is minus the number of action entries."""
     batch: Count = 256
     """Items per update."""
