@@ -76,8 +76,8 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another():
         ("reward", "reward = nan is not finite"),
         ("nan", "observation['a'][1] = nan is not finite"),
         ("infinite", "observation['a'][2] = -inf is not finite"),
-        ("bounds", "observation['a'][0] = 1.5 is outside its space"),
-        ("choice", "observation['b'] = 4 is outside its space"),
+        ("bounds", "observation['a'][0] = 1.5 is outside [-1, 1]"),
+        ("choice", "observation['b'] = 4 is outside [5, 7]"),
         ("shape", "observation['a'] has shape (2,), its space says (3,)"),
         ("dtype", "observation['b'] is float64, its space says int64"),
         ("missing", "observation['b'] is missing"),
@@ -122,7 +122,7 @@ def test_gymnasiums_own_environments_may_leave_their_bounds():
     env.reset(0)
     env.fleet.bodies[0].env.unwrapped.state = np.array([np.nan, 0, 0, 0])
     with pytest.raises(
-        EnvironmentFault, match="CartPole-v1, environment 0, step 1.*nan"
+        EnvironmentFault, match=r"CartPole-v1, environment 0, step 1: .* = nan"
     ):
         env.step(np.zeros(1, np.int32))
 
@@ -244,7 +244,7 @@ def test_pictures():
     assert (picture == 1).all()
     blind = make(Blind)
     blind.reset(0)
-    with pytest.raises(EnvironmentFault, match="Blind, environment 0.* no picture"):
+    with pytest.raises(EnvironmentFault, match=r"Blind, environment 0.* no picture"):
         blind.frame()
 
 

@@ -15,7 +15,9 @@ def vector(make_one=Counter, n=2, mode=AutoresetMode.SAME_STEP):
 
 
 def test_the_true_successor_is_seen():
-    env = make(vector(lambda: Counter(length=2)))
+    # SyncVectorEnv keeps no copy of a last observation that is written over.
+    kept = lambda: gymnasium.wrappers.TransformObservation(Counter(2), np.copy, None)
+    env = make(vector(kept))
     assert env.envs == 2
     t = env.reset(3)
     opened = t.obs[:, 0]
@@ -65,7 +67,7 @@ def test_faults(fault, said):
 
 def test_other_ways_of_resetting_are_refused():
     for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED):
-        with pytest.raises(BadConfig, match="AutoresetMode.SAME_STEP"):
+        with pytest.raises(BadConfig, match=r"AutoresetMode\.SAME_STEP"):
             make(vector(mode=mode))
 
 
@@ -95,6 +97,4 @@ def test_pictures():
     env.reset(0)
     assert env.frame().shape == (4, 6, 3)
     with pytest.raises(EnvironmentFault, match="no picture"):
-        make(
-            gymnasium.vector.SyncVectorEnv([Counter], autoreset_mode="SameStep")
-        ).frame()
+        make(vector).frame()

@@ -1,6 +1,7 @@
 """Small Gymnasium environments whose every answer is known; other processes import
 them from here."""
 
+import copy
 import itertools
 import os
 
@@ -40,7 +41,8 @@ class Echo(gymnasium.Env):
     """Observes a sample of `observation_space`; remembers the actions it was given."""
 
     def __init__(self, observation_space, action_space):
-        self.observation_space, self.action_space = observation_space, action_space
+        self.observation_space = copy.deepcopy(observation_space)  # it has a seed
+        self.action_space = action_space
         self.given = []
 
     def reset(self, *, seed=None, options=None):

@@ -29,13 +29,13 @@ class AsGymnasium(gymnasium.Env):
                 world, action, key=fold(key, "world", t)
             )
         )
-        self.key = root(0)
 
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[Any, dict]:
         """Open an episode; without a seed, one that follows from the last."""
-        self.key = fold(self.key, "next") if seed is None else root(seed)
+        gymnasium.Env.reset(self, seed=seed)
+        self.key = root(int(self.np_random.integers(2**31)))
         self.steps = 0
         self.world, obs, legal = self._reset(self.key)
         return to_numpy(obs), self._info(legal)

@@ -118,11 +118,11 @@ def open_id(name: str, kwargs: dict[str, Any]) -> gymnasium.Env:
         if str(entry).startswith("ale_py"):
             from .atari import open_atari
 
-            return open_atari(name, **kwargs)
+            return open_atari(spec.id, **kwargs)
         modes = getattr(creator, "metadata", {}).get("render_modes", [])
         if "rgb_array" in modes:
             kwargs = {"render_mode": "rgb_array"} | kwargs
-        return gymnasium.make(name, disable_env_checker=True, **kwargs)
+        return gymnasium.make(spec.id, disable_env_checker=True, **kwargs)
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
         raise missing(name, str(entry), error) from None
     except TypeError as error:
@@ -134,7 +134,9 @@ def open_id(name: str, kwargs: dict[str, Any]) -> gymnasium.Env:
 
 def find(name: str) -> EnvSpec:
     """What is registered under an id; Atari's are registered when first asked for."""
-    bare = name.partition(":")[2] or name
+    module, colon, bare = name.rpartition(":")
+    if colon:
+        importlib.import_module(module)
     if bare not in gymnasium.registry and (
         bare.startswith("ALE/") or "NoFrameskip-v" in bare
     ):
@@ -143,7 +145,7 @@ def find(name: str) -> EnvSpec:
         except ImportError as error:
             raise missing(name, "ale_py", error) from None
     try:
-        return gymnasium.spec(name)
+        return gymnasium.spec(bare)
     except gymnasium.error.Error:
         raise unknown("environment", name, gymnasium.registry) from None
 
@@ -152,5 +154,5 @@ def missing(name: str, entry: str, error: Exception) -> BadConfig:
     """The error for a simulator that is not installed."""
     for start, extra in EXTRAS.items():
         if entry.startswith(start):
-            return BadConfig(f"{name} needs: pip install 'peira[{extra}]'")
+            return BadConfig(f"{name} needs: pip install 'peira[{extra}]' ({error})")
     return BadConfig(f"{name}: {str(error).splitlines()[0]}")

@@ -28,6 +28,7 @@ from ..core import (
     Outcome,
     Space,
     Spec,
+    unknown,
 )
 
 
@@ -39,13 +40,18 @@ class Gymnax(Env[Any]):
 
     env: Any
     params: Any
+    known: Spec
+
+    def __init__(self, env: Any, params: Any):
+        self.env, self.params = env, params
+        self.known = Spec(
+            translate(env.observation_space(params), "observation"),
+            translate(env.action_space(params), "action"),
+        )
 
     @property
     def spec(self) -> Spec:
-        return Spec(
-            translate(self.env.observation_space(self.params), "observation"),
-            translate(self.env.action_space(self.params), "action"),
-        )
+        return self.known
 
     def _cast(self, obs: Any) -> Obs:
         spaces = self.spec.obs
@@ -80,17 +86,19 @@ class Gymnax(Env[Any]):
         if "max_steps_in_episode" not in names:
             return jnp.asarray(done, bool)
         endless = dataclasses.replace(self.params, max_steps_in_episode=NEVER)
-        return jnp.asarray(self.env.step_env(jr.clone(key), world, action, endless)[3], bool)
+        return jnp.asarray(
+            self.env.step_env(jr.clone(key), world, action, endless)[3], bool
+        )
 
 
 def open_gymnax(name: str, **kwargs: Any) -> Gymnax:
     """A registered gymnax environment with its default parameters."""
     try:
         import gymnax
-    except ImportError:
-        raise BadConfig(f"gymnax:{name} needs: pip install 'peira[gymnax]'") from None
-    from ..core import unknown
-
+    except ImportError as error:
+        raise BadConfig(
+            f"gymnax:{name} needs: pip install 'peira[gymnax]' ({error})"
+        ) from None
     if name not in gymnax.registered_envs:
         raise unknown("gymnax environment", name, gymnax.registered_envs)
     return Gymnax(*gymnax.make(name, **kwargs))

@@ -81,8 +81,12 @@ class Leaf:
         row, *at = (int(i) for i in np.argwhere(~inside)[0])
         value = rows[(row, *at)]
         place = f"[{', '.join(map(str, at))}]" if at else ""
-        said = "not finite" if not np.isfinite(value) else "outside its space"
-        return row, f"{self.name}{place} = {value} is {said}"
+        if not np.isfinite(value):
+            return row, f"{self.name}{place} = {value} is not finite"
+        low, high = (
+            np.broadcast_to(x, self.shape)[tuple(at)] for x in (self.low, self.high)
+        )
+        return row, f"{self.name}{place} = {value} is outside [{low:.4g}, {high:.4g}]"
 
     def enter(self, rows: np.ndarray) -> np.ndarray:
         """From their rows to ours."""
@@ -181,14 +185,7 @@ def translate(space: Any) -> Space | None:
     """Our space for one of theirs that is a leaf, if there is one."""
     match space:
         case theirs.Box():
-            kind, width = space.dtype.kind, space.dtype.itemsize
-            dtype = space.dtype
-            if kind == "f":
-                dtype = np.dtype(np.float32)
-            elif kind == "b":
-                dtype = np.dtype(np.uint8)
-            elif width > 4 or dtype == np.uint32:
-                dtype = np.dtype(np.int32)
+            dtype = narrow(space.dtype)
             return Box(fit(space.low, dtype), fit(space.high, dtype))
         case theirs.Discrete():
             return Discrete(int(space.n))
@@ -197,6 +194,16 @@ def translate(space: Any) -> Space | None:
         case theirs.MultiBinary():
             return MultiBinary(tuple(space.shape))
     return None
+
+
+def narrow(dtype: np.dtype) -> np.dtype:
+    """What JAX holds of a dtype: float32, and no integers wider than int32."""
+    if dtype.kind == "f":
+        return np.dtype(np.float32)
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    wide = dtype.itemsize > 4 or dtype == np.uint32
+    return np.dtype(np.int32) if wide else dtype
 
 
 def fit(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -224,6 +231,7 @@ def limits(space: Any) -> tuple[Any, Any]:
         return np.maximum(low.astype(wide), -MOST), np.minimum(high.astype(wide), MOST)
     if space.dtype.kind == "b":
         return None, None
-    edge = np.iinfo(space.dtype)
-    full = (low == edge.min).all() and (high == edge.max).all()
-    return (None, None) if full else (low, high)
+    edge, ours = np.iinfo(space.dtype), np.iinfo(narrow(space.dtype))
+    if edge == ours and (low == edge.min).all() and (high == edge.max).all():
+        return None, None
+    return np.maximum(low, ours.min), np.minimum(high, ours.max)

@@ -61,7 +61,7 @@ class Vectorised(Hosted):
         )
         wrong = np.flatnonzero(~np.isfinite(reward))
         if wrong.size:
-            i = wrong[0]
+            i = int(wrong[0])
             raise self._fault(i, f"reward = {reward[i]} is not finite")
         over = np.asarray(terminated | truncated, bool)
         seen, legal = self._batch(obs), self._legal(info)
