@@ -1,13 +1,16 @@
 """Training from end to end: stopped, killed, damaged and side by side."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -21,11 +24,14 @@ from peira.algos.online.ppo import PPO
 from peira.algos.online.sac import SAC
 from peira.core import (
     Algorithm,
+    BadConfig,
     Box,
     Discrete,
     Env,
+    EnvironmentFault,
     NumericalFault,
     Outcome,
+    PeiraError,
     Policy,
     Report,
     RunFault,
@@ -311,15 +317,46 @@ def test_seeds_side_by_side_are_the_single_seeds(tmp_path):
         )
 
 
-def test_seeds_in_processes_are_the_single_seeds_bit_for_bit(tmp_path):
-    setting = SETTINGS["ppo-host"]
-    plan = Plan(**vars(setting.plan) | {"seeds": (0, 1), "steps": 256})
-    heard = At(256, lambda: None)
-    many = setting._replace(plan=plan).run(tmp_path / "many", heard)
-    assert heard.step is None
-    alone = Plan(**vars(plan) | {"seeds": (1,)})
-    one = setting._replace(plan=alone).run(tmp_path / "one")
-    same(one, many)
+def hosted(env, **changes) -> Setting:
+    plan = Plan(**vars(TINY.plan) | {"backend": "gymnasium"} | changes)
+    return Setting(Drift(), env, plan)
+
+
+def test_seeds_in_processes_are_the_single_seeds_even_when_stopped(tmp_path):
+    many, both = tmp_path / "many", hosted("CartPole-v1", seeds=(0, 1))
+    with pytest.raises(KeyboardInterrupt):
+        both.run(many, At(1, interrupt))
+    heard = At(200, lambda: None)
+    resumed = both.run(many, heard, resume=True)
+    assert resumed.done
+    assert heard.step is None or Run.open(many).metrics().num_rows == 200
+    same(hosted("CartPole-v1", seeds=(1,)).run(tmp_path / "one"), resumed)
+
+
+def test_a_world_that_no_other_process_can_make_is_one_line(tmp_path):
+    env = lambda: gymnasium.make("CartPole-v1")
+    with pytest.raises(BadConfig, match="several seeds") as caught:
+        hosted(env, seeds=(0, 1)).run(tmp_path / "a")
+    assert "\n" not in str(caught.value)
+
+
+def elsewhere(act):
+    """CartPole, but for processes other than the first, where `act` is done."""
+    if multiprocessing.parent_process() is not None:
+        act()
+    return gymnasium.make("CartPole-v1")
+
+
+def refuse():
+    raise EnvironmentFault("out of order")
+
+
+@pytest.mark.parametrize(
+    ("act", "said"), [(refuse, "out of order"), (partial(os._exit, 7), "code 7")]
+)
+def test_what_fails_in_a_process_is_said_with_its_seed(tmp_path, act, said):
+    with pytest.raises(PeiraError, match=rf"(seed \d: .*{said}.*){{2}}"):
+        hosted(partial(elsewhere, act), seeds=(0, 1)).run(tmp_path / "a")
 
 
 def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(tmp_path):
@@ -386,13 +423,14 @@ class Mirror(Hosted):
         """Nothing to close."""
 
 
-@pytest.mark.parametrize("overlap", [False, True])
-def test_both_loops_do_the_same(overlap):
+@pytest.mark.parametrize(("algorithm", "overlap"), [(ppo, False), (Drift(), True)])
+def test_both_loops_do_the_same(algorithm, overlap):
     plan = Plan(steps=400, overlap=overlap)
-    counted = beat(ppo, Walk().spec, plan, envs=4)
+    counted = beat(algorithm, Walk().spec, plan, envs=4)
     ours = Compiled(counted, Walk(), (5,))
     host = HostedLoop(counted, Mirror(Walk(), 4), (5,))
-    for blocks in (1, 3):
+    warm = max(1, counted.warmup)
+    for blocks in (warm, 3):
         (a,), (b,) = ours.advance(blocks), host.advance(blocks)
         assert a.keys() == b.keys()
         assert a["episodes"] > 0

@@ -10,6 +10,12 @@ from ..core import BadConfig, PeiraError
 from .sinks import Sink
 
 
+DIED = (
+    "its process died; its own words stand above, and a script must train under "
+    "`if __name__ == '__main__':`; exit code"
+)
+
+
 class Forward(Sink):
     """Sends what happens in a child process to the parent's sinks."""
 
@@ -41,51 +47,46 @@ def work(each: Callable[[int, Sink], None], seed: int, queue: Any) -> None:
 
 
 def side_by_side(
-    each: Callable[[int, Sink], None], seeds: Sequence[int], sinks: Sequence[Sink]
+    each: Callable[[int, Sink], None],
+    seeds: Sequence[int],
+    sinks: Sequence[Sink],
+    asked_to_stop: Callable[[], bool],
 ) -> None:
-    """Call `each(seed, sink)` for every seed, each in a fresh process."""
+    """Call `each(seed, sink)` for every seed, each in a fresh process.
+
+    Raises `KeyboardInterrupt` when asked to stop and every seed has, `PeiraError` with
+    what went wrong when the others have ended.
+    """
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     waiting, running = list(seeds), {}
     stopped, failed = False, []
-
-    def launch() -> None:
-        seed = waiting.pop(0)
-        child = context.Process(target=work, args=(each, seed, queue))
-        try:
-            child.start()
-        except (AttributeError, TypeError) as error:
-            raise BadConfig(
-                "several seeds of a host environment need one that another process "
-                f"can make: an id or an importable function ({error})"
-            ) from None
-        running[seed] = child
-
     try:
         while waiting or running:
+            if asked_to_stop() and not stopped:
+                stopped = True
+                waiting.clear()
+                for child in running.values():
+                    child.terminate()  # it saves first
             while waiting and len(running) < (os.cpu_count() or 1):
-                launch()
+                seed = waiting.pop(0)
+                running[seed] = launch(context, each, seed, queue)
             try:
-                kind, seed, a, b = queue.get(timeout=1.0)
+                kind, seed, *said = queue.get(timeout=1.0)
             except Empty:
                 died = [s for s, p in running.items() if p.exitcode not in (None, 0)]
                 for seed in died:
                     code = running.pop(seed).exitcode
-                    failed.append(f"seed {seed}: its process died (exit code {code})")
+                    failed += [] if stopped else [f"seed {seed}: {DIED} {code}"]
                 continue
-            except KeyboardInterrupt:  # the children have it too, and are saving
-                stopped = True
-                waiting.clear()
-                continue
+            for sink in sinks:
+                if kind != "ended":
+                    getattr(sink, kind)(seed, *said)
             if kind == "ended":
                 running.pop(seed).join()
-                stopped |= a == "stopped"
-                failed += [f"seed {seed}: {b}"] if a == "failed" else []
-            for sink in sinks:
-                if kind == "log":
-                    sink.log(seed, a, b)
-                elif kind == "evaluated":
-                    sink.evaluated(seed, a, b)
+                how, why = said
+                stopped |= how == "stopped"
+                failed += [f"seed {seed}: {why}"] if how == "failed" else []
     finally:
         for child in running.values():
             child.terminate()
@@ -93,3 +94,20 @@ def side_by_side(
         raise PeiraError("; ".join(failed))
     if stopped:
         raise KeyboardInterrupt
+
+
+def launch(
+    context: Any, each: Callable[[int, Sink], None], seed: int, queue: Any
+) -> Any:
+    """A process that trains one seed, under way."""
+    child = context.Process(target=work, args=(each, seed, queue))
+    try:
+        child.start()
+    except OSError:
+        raise
+    except Exception as error:
+        raise BadConfig(
+            "several seeds of a host environment need one that another process can "
+            f"make: an id or an importable function ({error})"
+        ) from None
+    return child

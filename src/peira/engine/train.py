@@ -80,7 +80,8 @@ def train(
         if isinstance(world, Hosted) and len(plan.seeds) > 1:
             world.close()
             each = functools.partial(train_seed, problem, run.path, resume=resume)
-            side_by_side(each, plan.seeds, sinks)
+            with stop_signal() as asked_to_stop:
+                side_by_side(each, plan.seeds, sinks, asked_to_stop)
         else:
             Trainer(problem, world, counted, run, plan.seeds, sinks).train(resume)
     finally:
