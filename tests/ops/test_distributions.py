@@ -1,0 +1,127 @@
+"""Distributions against quadrature, enumeration and the change of variables."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from peira.core import Box
+from peira.ops import (
+    Categorical,
+    Gaussian,
+    MultiCategorical,
+    scale,
+    TanhGaussian,
+    unscale,
+)
+
+
+def density(mean, std, x):
+    return np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.7, 0.4), (-1.5, 0.8)])
+def test_tanh_gaussian_is_a_density_on_the_open_interval(mean, std):
+    pi = TanhGaussian(jnp.array([mean]), jnp.log(jnp.array([std])))
+    keys = jr.split(jr.key(0), 4000)
+    action, log_prob = jax.vmap(lambda k: pi.sample_and_log_prob(key=k))(keys)
+    a = np.asarray(action[:, 0], np.float64)
+    assert (np.abs(a) < 1).all()
+    # p(a) = N(atanh a) / (1 - a²)
+    expected = density(mean, std, np.arctanh(a)) / (1 - a**2)
+    np.testing.assert_allclose(np.exp(log_prob), expected, rtol=2e-3)
+    grid = np.linspace(-1, 1, 200_001)[1:-1]
+    p = density(mean, std, np.arctanh(grid)) / (1 - grid**2)
+    assert np.trapezoid(p, grid) == pytest.approx(1, abs=1e-4)
+    # and the draws are of that density: their mean and square agree with it
+    noise = 4 / np.sqrt(len(a))
+    assert a.mean() == pytest.approx(np.trapezoid(p * grid, grid), abs=noise)
+    assert (a**2).mean() == pytest.approx(np.trapezoid(p * grid**2, grid), abs=noise)
+    assert pi.mode() == pytest.approx(np.tanh(mean))
+
+
+def test_tanh_gaussian_far_out_is_finite():
+    pi = TanhGaussian(jnp.array([40.0, -40.0]), jnp.zeros(2))
+    log_prob = lambda m: TanhGaussian(m, jnp.zeros(2)).sample_and_log_prob(
+        key=jr.key(0)
+    )[1]
+    assert np.isfinite(log_prob(pi.mean))
+    assert np.isfinite(jax.grad(log_prob)(pi.mean)).all()
+
+
+def test_gaussian_log_prob_and_entropy():
+    mean, std = np.array([0.3, -2.0]), np.array([0.5, 1.7])
+    pi = Gaussian(jnp.asarray(mean, float), jnp.asarray(np.log(std), float))
+    x = np.array([0.1, -1.0])
+    wanted = np.log(density(mean, std, x)).sum()
+    assert pi.log_prob(jnp.asarray(x, float)) == pytest.approx(wanted, rel=1e-5)
+    grid = np.linspace(-20, 20, 40_001)
+    p = [density(m, s, grid) for m, s in zip(mean, std, strict=True)]
+    entropy = sum(-np.trapezoid(q * np.log(q + 1e-300), grid) for q in p)
+    assert pi.entropy() == pytest.approx(entropy, rel=1e-4)
+    draws = jax.vmap(lambda k: pi.sample(key=k))(jr.split(jr.key(0), 5000))
+    np.testing.assert_allclose(draws.mean(axis=0), mean, atol=0.1)
+    np.testing.assert_allclose(draws.std(axis=0), std, rtol=0.05)
+    np.testing.assert_array_equal(pi.mode(), pi.mean)
+
+
+def test_categorical_against_its_sums():
+    logits = np.array([0.5, -1.0, 2.0, 0.0])
+    p = np.exp(logits) / np.exp(logits).sum()
+    pi = Categorical(jnp.asarray(logits, float))
+    log_probs = jnp.stack([pi.log_prob(jnp.array(i, int)) for i in range(4)])
+    np.testing.assert_allclose(jnp.exp(log_probs), p, rtol=1e-5)
+    assert pi.entropy() == pytest.approx(-(p * np.log(p)).sum(), rel=1e-5)
+    assert pi.mode() == 2
+    draws = jax.vmap(lambda k: pi.sample(key=k))(jr.split(jr.key(0), 4000))
+    seen = np.bincount(draws, minlength=4) / 4000
+    np.testing.assert_allclose(seen, p, atol=4 * np.sqrt(0.25 / 4000))
+
+
+def test_what_is_illegal_has_no_probability():
+    legal = jnp.array([False, True, True, False])
+    pi = Categorical(jnp.array([9.0, 0.0, 1.0, 9.0]), legal)
+    assert jnp.exp(pi.logits)[0] == jnp.exp(pi.logits)[3] == 0
+    assert jnp.exp(pi.logits).sum() == pytest.approx(1)
+    draws = jax.vmap(lambda k: pi.sample(key=k))(jr.split(jr.key(0), 1000))
+    assert set(np.unique(draws)) == {1, 2}
+    assert pi.mode() == 2
+    p = np.exp([0.0, 1.0]) / np.exp([0.0, 1.0]).sum()
+    assert pi.entropy() == pytest.approx(-(p * np.log(p)).sum(), rel=1e-5)
+
+
+def test_multi_categorical_is_the_product():
+    nvec, logits = (2, 3), np.array([0.1, 0.9, -1.0, 0.0, 2.0])
+    parts = [np.exp(x) / np.exp(x).sum() for x in (logits[:2], logits[2:])]
+    pi = MultiCategorical(jnp.asarray(logits, float), nvec)
+    for i, j in itertools.product(range(2), range(3)):
+        wanted = np.log(parts[0][i] * parts[1][j])
+        assert pi.log_prob(jnp.array([i, j])) == pytest.approx(wanted, abs=1e-5)
+    entropy = -sum((p * np.log(p)).sum() for p in parts)
+    assert pi.entropy() == pytest.approx(entropy, rel=1e-5)
+    assert pi.mode().tolist() == [1, 2]
+    legal = jnp.array([True, False, True, True, False])
+    masked = MultiCategorical(jnp.asarray(logits, float), nvec, legal)
+    draws = jax.vmap(lambda k: masked.sample(key=k))(jr.split(jr.key(0), 500))
+    assert set(map(tuple, np.asarray(draws).tolist())) == {(0, 0), (0, 1)}
+
+
+bound = st.floats(-1e6, 1e6, width=32)
+
+
+@settings(max_examples=10)
+@given(bound, bound, st.floats(-1, 1, width=32))
+def test_scale_meets_the_bounds_and_unscale_undoes_it(a, b, unit):
+    low, high = sorted((a, b))
+    if high - low < 1e-3 * max(abs(low), abs(high), 1):
+        high = low + max(abs(low), 1)
+    box = Box(np.array([low], np.float32), np.array([high], np.float32))
+    assert scale(box, jnp.array([-1.0])) == box.low
+    assert scale(box, jnp.array([1.0])) == box.high
+    inside = scale(box, jnp.array([unit]))
+    assert box.contains(np.asarray(inside)[None]).all()
+    np.testing.assert_allclose(unscale(box, inside), [unit], atol=2e-3)
