@@ -60,6 +60,17 @@ def test_a_process_that_dies_is_named():
     env.close()
 
 
+def test_a_process_that_hangs_is_given_up(monkeypatch):
+    env = make(faulty, fault="hangs", at=1, processes=True)
+    env.reset(0)
+    monkeypatch.setattr("peira.envs.bodies.PATIENCE", 0.1)
+    with pytest.raises(
+        EnvironmentFault, match=r"environment 0: no answer for 0\.1 sec"
+    ):
+        env.step(np.zeros(1, np.int32))
+    env.close()
+
+
 def test_what_no_other_process_can_make_is_refused():
     with pytest.raises(BadConfig, match="another process cannot make it"):
         make(lambda: counter(), processes=True)

@@ -4,6 +4,7 @@ them from here."""
 import copy
 import itertools
 import os
+import threading
 
 import gymnasium
 import numpy as np
@@ -82,6 +83,8 @@ class Faulty(gymnasium.Env):
                     raise ZeroDivisionError("division by\nzero")
                 case "dies":
                     os._exit(3)
+                case "hangs":
+                    threading.Event().wait()
                 case "reward":
                     reward = float("nan")
                 case "nan":

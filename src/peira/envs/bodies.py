@@ -14,6 +14,9 @@ from .body import Body, OpenEnv, Seen, Step
 from .hosted import Hosted
 
 
+PATIENCE = 600.0  # seconds before an environment in a process is given up
+
+
 class Here:
     """Bodies in this process."""
 
@@ -72,7 +75,12 @@ class Away:
 
     def _answer(self, i: int) -> Any:
         try:
-            return self.pipes[i].recv()
+            if self.pipes[i].poll(PATIENCE):
+                return self.pipes[i].recv()
+            self.processes[i].kill()
+            raise EnvironmentFault(
+                f"{self.name}, environment {i}: no answer for {PATIENCE:g} seconds"
+            )
         except (EOFError, OSError):
             raise self._death(i) from None
 

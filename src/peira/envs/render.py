@@ -20,19 +20,21 @@ def picture(env: Any) -> np.ndarray:
 
 
 def draw(env: Any) -> Any:
-    headless = sys.platform == "linux" and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
-    if headless:
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    if not headless or "MUJOCO_GL" in os.environ:
+    """What `render` gives; without a display pygame draws in memory, and MuJoCo with
+    whichever of its backends works."""
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform != "linux" or display:
         return env.render()
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if "MUJOCO_GL" in os.environ:
+        return env.render()
+    reason = ""
     for backend in ("egl", "osmesa"):
         os.environ["MUJOCO_GL"] = backend
         try:
             return env.render()
         except Exception as error:
-            reason = error
+            reason = str(error).partition("\n")[0]
         finally:
             del os.environ["MUJOCO_GL"]
-    raise EnvironmentFault(f"it cannot be drawn on this machine ({reason})")
+    raise EnvironmentFault(f"it cannot be drawn on this machine: {reason}")
