@@ -86,6 +86,8 @@ def extent(hint: Any) -> str:
 
 
 def interval(allowed: Range) -> str:
+    if allowed == Range():
+        return "any"
     if allowed.high == float("inf"):
         return f"{'>' if allowed.open_low else '≥'} {allowed.low:g}"
     return str(allowed)

@@ -1,0 +1,127 @@
+"""What the pages say is so: their Python runs, their command lines parse."""
+
+import re
+import shlex
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from peira import cli
+from peira.cli import train
+
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+CONFIG = 'algorithm = "ppo"\nenv = "CartPole-v1"\n'
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page, files included into them read."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+    include = lambda m: (ROOT / m[1]).read_text()
+    return [re.sub(r'^--8<-- "(.+)"$', include, text, flags=re.M) for text in found]
+
+
+def command_lines(page: Path) -> list[list[str]]:
+    lines = "".join(blocks(page, "sh")).splitlines()
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [[w for w in line if not re.match(r"[A-Z_]+=", w)] for line in words if line]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture
+def run_page(tmp_path, monkeypatch):
+    """Runs a page's blocks of Python in order, in a folder of its own, as a reader
+    would: without the suite's stricter settings. What they define."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)
+
+    def run(page: Path) -> dict[str, Any]:
+        with jax.debug_key_reuse(False), jax.numpy_rank_promotion("allow"):
+            for i, source in enumerate(blocks(page, "python")):
+                code = compile(source, f"{name(page)}, block {i + 1}", "exec")
+                exec(code, vars(module))
+        return vars(module)
+
+    return run
+
+
+TRAINS = ROOT / "docs/own_algorithm.md"
+OTHERS = [p for p in PAGES if blocks(p, "python") and p != TRAINS]
+
+
+@pytest.mark.parametrize("page", OTHERS, ids=name)
+def test_python_runs(page, run_page):
+    run_page(page)
+
+
+def test_the_new_algorithm_learns_the_new_world(run_page):
+    found = run_page(TRAINS)
+    assert found["scores"][0].returns.mean() == 1.0
+    assert found["state"].net.net(jnp.zeros(1)) == pytest.approx(1.0, abs=1e-2)
+
+
+SAID = [(name(p), line) for p in PAGES for line in command_lines(p)]
+PEIRA = [(page, line[1:]) for page, line in SAID if line[0] == "peira"]
+
+
+@pytest.mark.parametrize(("page", "words"), PEIRA, ids=[" ".join(w) for _, w in PEIRA])
+def test_command_lines_parse(page, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/first").mkdir(parents=True)
+    (tmp_path / "runs/first/config.toml").write_text(CONFIG)
+    asked = []
+    monkeypatch.setattr(train, "train", lambda task, options: asked.append(task))
+    if words[0] != "train":
+        assert cli.parser().parse_args(words).verb == words[0]
+    elif "--help" in words:
+        assert cli.main(words) == 0
+        assert "--" in capsys.readouterr().out
+    else:
+        train.command(words[1:])
+        assert len(asked) == 1
+
+
+def test_targets_of_make_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {line[1] for _, line in SAID if line[0] == "make"}
+    assert targets >= {"demo", "test"}
+    assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
+
+
+def test_every_algorithm_has_a_page_and_its_table():
+    from peira.algos import catalogue
+
+    pages = {p.stem.replace("_", "-"): p for p in ROOT.glob("docs/algorithms/*.md")}
+    assert pages.keys() == {*catalogue, "index"}
+    for algorithm in catalogue:
+        assert f"<!-- fields: {algorithm} -->" in pages[algorithm].read_text()
+
+
+def test_tables_tell_every_field(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import hooks
+
+    rows = hooks.table("sac").splitlines()
+    assert "| `learning_rate` | 3e-4 | > 0 | Adam's step size" in rows[2]
+    assert "| `target_entropy` | none | any, none |" in hooks.table("sac")
+    assert "| `hidden` | 256, 256 | ≥ 1 |" in hooks.table("sac")
+    assert all(
+        row.count("|") == 5
+        for name in ("dqn", "ppo")
+        for row in hooks.table(name).splitlines()
+    )
