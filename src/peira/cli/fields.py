@@ -50,8 +50,9 @@ def convert(hint: Any, value: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         return first_that_fits(parts, value)
     if origin is typing.Literal:
-        if value in parts:
-            return value
+        said = "none" if value is None else value  # see engine/run.py: TOML has no null
+        if said in parts:
+            return said
     elif origin is tuple:
         return tuple(convert(parts[0], x) for x in items(value))
     elif hint is types.NoneType:

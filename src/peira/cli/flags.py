@@ -84,9 +84,9 @@ def parse(words: Sequence[str], default: Wanted, *, name: str) -> Wanted:
 
 
 def abstract(algorithm: type[Algorithm]) -> str:
-    """The first line of what an algorithm's file says of it."""
+    """The first paragraph of what an algorithm's file says of it."""
     words = inspect.getdoc(sys.modules[algorithm.__module__])
-    return (words or algorithm.__name__).partition("\n")[0]
+    return " ".join((words or algorithm.__name__).partition("\n\n")[0].split())
 
 
 def misunderstood(word: str, flags: Sequence[str]) -> BadConfig:

@@ -152,7 +152,8 @@ def compare(*paths: Run | str | Path, plot: str | Path | None = None) -> Compari
     scores = {name: one.returns[:, -1] for name, one in curves.items()}
     first, *others = names
     if plot is not None:
-        draw(curves, Path(plot), title="; ".join(map(describe, curves.values())))
+        labels = {f"{n} ({len(c.seeds)} seeds)": c for n, c in curves.items()}
+        draw(labels, Path(plot), title="mean with its 95 % interval over seeds")
     return Comparison(
         scores,
         {n: mean(scores[n]) for n in names},

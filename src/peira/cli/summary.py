@@ -11,6 +11,9 @@ from ..evidence import Estimate, mean
 from ..evidence.curves import curve, last_episodes
 
 
+FILES = ("curve.png", "episode.mp4", "episode.gif")
+
+
 class Summary(NamedTuple):
     estimate: Estimate
     over: str
@@ -41,11 +44,7 @@ def summary(run: Run) -> Summary:
 def say(run: Run, *, json: bool) -> None:
     """Print the summary, as text or as one JSON object."""
     found = summary(run)
-    files = [
-        n
-        for n in ("curve.png", "episode.mp4", "episode.gif")
-        if (run.path / n).exists()
-    ]
+    files = [name for name in FILES if (run.path / name).exists()]
     if json:
         print(jsonlib.dumps(as_json(run, found, files)))
         return

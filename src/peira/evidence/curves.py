@@ -51,14 +51,20 @@ def greedy(evaluations: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def draw(curves: Mapping[str, Curve], path: Path, *, title: str) -> None:
     """Write a picture: for each run the mean over seeds with its 95 % interval, and a
-    thin line for every seed."""
+    thin line for every seed. The axis spans what seeds earned; intervals may leave it.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(7, 4.2), dpi=150, layout="constrained")
     axes = figure.subplots()
-    for (name, one), colour in zip(curves.items(), cycle(len(curves)), strict=True):
-        draw_one(axes, one, label=name, colour=colour)
+    for i, (name, one) in enumerate(curves.items()):
+        draw_one(axes, one, label=name, colour=COLOURS[i % len(COLOURS)])
+    low = min(one.returns.min() for one in curves.values())
+    high = max(one.returns.max() for one in curves.values())
+    room = 0.08 * (high - low) or 1.0
+    axes.set_ylim(low - room, high + room)
+    axes.margins(x=0.01)
     axes.set_title(title, loc="left", fontsize=10, color="#333333")
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return")
@@ -66,25 +72,20 @@ def draw(curves: Mapping[str, Curve], path: Path, *, title: str) -> None:
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.01)
     if len(curves) > 1:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, fontsize=9)
     figure.savefig(path)
 
 
 def draw_one(axes: Any, one: Curve, *, label: str, colour: str) -> None:
     """One run: seeds thin, mean thick, interval as a band."""
-    many = len(one.seeds) > 1
-    if many:
-        axes.plot(one.steps, one.returns.T, color=colour, alpha=0.3, linewidth=0.7)
+    if len(one.seeds) > 1:
+        axes.plot(one.steps, one.returns.T, color=colour, alpha=0.35, linewidth=0.7)
         band = np.array([mean(scores)[1:] for scores in one.returns.T])
         axes.fill_between(one.steps, *band.T, color=colour, alpha=0.15, linewidth=0)
     centre = one.returns.mean(axis=0)
-    axes.plot(one.steps, centre, color=colour, linewidth=2, label=label, marker=".")
-
-
-def cycle(n: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(n)]
+    mark = "o" if len(one.steps) == 1 else ""
+    axes.plot(one.steps, centre, color=colour, linewidth=2, label=label, marker=mark)
 
 
 def describe(one: Curve) -> str:

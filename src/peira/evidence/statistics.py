@@ -14,6 +14,7 @@ from scipy.special import stdtrit
 
 
 Scores = Float[np.ndarray, " n"]
+Others = Float[np.ndarray, " m"]
 RESAMPLES = 5_000
 
 
@@ -43,7 +44,7 @@ def mean(scores: Scores, *, level: float = 0.95) -> Estimate:
     return around(centre, error, n - 1, level)
 
 
-def difference(a: Scores, b: Scores, *, level: float = 0.95) -> Estimate:
+def difference(a: Scores, b: Others, *, level: float = 0.95) -> Estimate:
     """`mean(a) - mean(b)` with Welch's interval: neither the sizes nor the variances
     need be equal.
 
@@ -68,7 +69,7 @@ def around(centre: float, error: float, freedom: float, level: float) -> Estimat
 
 def bootstrap(
     statistic: Callable[..., Any],
-    *strata: Scores,
+    *strata: Float[np.ndarray, " _"],
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -101,7 +102,7 @@ def interquartile_mean(scores: Scores, *, level: float = 0.95) -> Estimate:
     return bootstrap(middle_mean, scores, level=level)
 
 
-def middle_mean(scores: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "..."]:
+def middle_mean(scores: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "..."] | float:
     """The mean without the lowest and the highest quarter, rounded down."""
     n = scores.shape[-1]
     cut = n // 4
@@ -109,7 +110,7 @@ def middle_mean(scores: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "..."]:
 
 
 def probability_of_improvement(
-    a: Scores, b: Scores, *, level: float = 0.95
+    a: Scores, b: Others, *, level: float = 0.95
 ) -> Estimate:
     """The chance that a run of `a` beats a run of `b`, a tie counting half: the
     Mann-Whitney statistic over `n m`, with a bootstrap interval. Where every pair
@@ -122,7 +123,7 @@ def probability_of_improvement(
 
 def wins(
     a: Float[np.ndarray, "*n"], b: Float[np.ndarray, "*m"]
-) -> Float[np.ndarray, "..."]:
+) -> Float[np.ndarray, "..."] | float:
     """The share of pairs in which `a` is greater, ties half."""
     x, y = a[..., :, None], b[..., None, :]
     return ((x > y) + 0.5 * (x == y)).mean(axis=(-2, -1))

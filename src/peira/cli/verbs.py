@@ -1,0 +1,184 @@
+"""Every verb but `train`: what it prints, as a table or as JSON."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from .. import algos
+from ..core import RunFault
+from ..engine.run import Run
+from ..evidence import mean
+from ..evidence.curves import curve
+from . import showing, training
+from .flags import abstract
+from .summary import plain_estimate, say
+
+
+Said = argparse.Namespace
+
+
+def resume(said: Said) -> None:
+    run = Run.open(said.run)
+    if run.done and not (said.json or said.quiet):
+        print(f"{run.path} had finished already")
+    sinks = training.usual_sinks(json=said.json, quiet=said.quiet)
+    training.resume(run, sinks=sinks)
+    if not said.quiet:
+        say(run, json=said.json)
+
+
+def evaluate(said: Said) -> None:
+    found = showing.evaluate(
+        said.path,
+        episodes=said.episodes,
+        stochastic=said.stochastic,
+        seed=said.seed,
+        env=said.env,
+    )
+    rows = [
+        {
+            "seed": seed,
+            "mean": float(e.returns.mean()),
+            "std": float(e.returns.std()),
+            "interval": list(plain_estimate(mean(e.returns)).values())[1:],
+            "min": float(e.returns.min()),
+            "max": float(e.returns.max()),
+            "length": float(e.lengths.mean()),
+            "episodes": len(e.returns),
+        }
+        for seed, e in found.items()
+    ]
+    over = mean(np.array([row["mean"] for row in rows]))
+    if said.json:
+        seeds = plain_estimate(over)
+        print(json.dumps({"seeds": rows, "over_seeds": seeds}))
+        return
+    table(rows, title=f"{said.path}: intervals are 95 %, over episodes")
+    if len(rows) > 1:
+        print(f"mean over {len(rows)} seeds with its 95 % interval: {over}")
+
+
+def watch(said: Said) -> None:
+    film = showing.watch(said.path, out=said.out, seed=said.seed, env=said.env)
+    if said.json:
+        print(json.dumps({"path": str(film.path), "return": film.earned}))
+    else:
+        print(f"{film.path}  return {film.earned:.4g}")
+
+
+def runs(said: Said) -> None:
+    home = Path(said.directory)
+    if not home.is_dir():
+        raise RunFault(f"{home} is not a directory of runs")
+    folders = sorted(p.parent for p in home.glob("*/config.toml"))
+    rows = [listed(path) for path in folders]
+    if said.json:
+        print(json.dumps(rows))
+    elif rows:
+        table(rows)
+    else:
+        print(f"no runs in {home} yet")
+
+
+def listed(path: Path) -> dict[str, Any]:
+    """One run in the list; one that cannot be read is listed as such."""
+    try:
+        run = Run.open(path)
+        evaluations, steps = run.evaluations(), run.metrics()["step"].to_pylist()
+    except RunFault:
+        return {"name": path.name, "status": "unreadable"}
+    row: dict[str, Any] = {
+        "name": path.name,
+        "status": "done" if run.done else "unfinished",
+        "algorithm": run.config["algorithm"],
+        "env": run.config["env"],
+        "seeds": len(run.seeds),
+        "steps": max(steps, default=0),
+    }
+    if len(evaluations):
+        last = curve(evaluations).returns[:, -1]
+        row["return"] = float(last.mean())
+        if len(last) > 1:
+            row["std"] = float(last.std(ddof=1))
+    return row
+
+
+def compare(said: Said) -> None:
+    found = showing.compare(*said.runs, plot=said.plot)
+    rows = []
+    for name, scores in found.scores.items():
+        row: dict[str, Any] = {"run": name, "n": len(scores), "mean": found.means[name]}
+        if name in found.differences:
+            row["difference"] = found.differences[name]
+            row["improvement"] = found.improvements[name]
+        rows.append(row)
+    if said.json:
+        plain = [
+            {k: plain_estimate(v) if isinstance(v, tuple) else v for k, v in r.items()}
+            for r in rows
+        ]
+        print(json.dumps({"runs": plain, "plot": said.plot}))
+        return
+    table(rows)
+    print(
+        "final evaluations, n seeds each; brackets are 95 % intervals over seeds;\n"
+        f"difference from {rows[0]['run']}, and the probability of improving on it"
+    )
+    if min(row["n"] for row in rows) < 5:
+        print("with fewer than 5 seeds its interval says more than is known")
+    print(f"drawn in {said.plot}")
+
+
+def algorithms(said: Said) -> None:
+    rows = []
+    for name in algos.catalogue:
+        cls = algos.get(name)
+        serves = sorted(space.__name__ for space in cls.serves)
+        rows.append(
+            {
+                "name": name,
+                "actions": ", ".join(serves),
+                "version": cls.version,
+                "fields": len(dataclasses.fields(cls)),
+                "what": abstract(cls),
+            }
+        )
+    if said.json:
+        print(json.dumps(rows))
+    else:
+        table(rows)
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    """Print rows with the names of their entries as heads."""
+    console = Console()
+    if not console.is_terminal:  # a file or another program: never cut anything off
+        console = Console(width=1000)
+    heads = list(dict.fromkeys(key for row in rows for key in row))
+    shown = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
+    for head in heads:
+        numbers = all(isinstance(r.get(head, 0), int | float) for r in rows)
+        justify = "right" if numbers else "left"
+        shown.add_column(head, justify=justify, overflow="fold")
+    for row in rows:
+        shown.add_row(*(cell(row.get(head, "")) for head in heads))
+    console.print(shown)
+
+
+def cell(value: Any) -> str:
+    match value:
+        case float():
+            return f"{value:.4g}"
+        case int():
+            return f"{value:,}"
+        case list():
+            return f"[{', '.join('?' if v is None else f'{v:.4g}' for v in value)}]"
+    return str(value)
