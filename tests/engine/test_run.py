@@ -110,6 +110,18 @@ def test_a_place_that_cannot_be_written_is_known_before_training(tmp_path):
         Run.create(tmp_path / "file" / "a", config())
 
 
+def test_a_disk_without_room_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "sync", full)
+    with pytest.raises(RunFault, match="No space left"):
+        Run.create(tmp_path / "a", config())
+    monkeypatch.undo()
+    assert not (tmp_path / "a").exists()
+    Run.create(tmp_path / "a", config())
+
+
 @pytest.mark.parametrize("harm", ["config.toml", "provenance.json", "folder", "words"])
 def test_what_is_not_a_run_is_one_line(tmp_path, harm):
     run = Run.create(tmp_path / "a", config())

@@ -108,7 +108,7 @@ def fill(where: str, x: np.ndarray, leaf: Any, impl: str | None) -> Any:
     new: Any = x
     if is_key(leaf):
         try:
-            new = jr.wrap_key_data(x, impl=impl)
+            new = jr.wrap_key_data(jnp.asarray(x), impl=impl)
         except (ValueError, TypeError):
             raise RunFault(f"{where} is not a random key") from None
     if new.shape != leaf.shape or new.dtype != leaf.dtype:

@@ -68,6 +68,10 @@ def latest(
             continue
         if faults:
             warnings.warn(f"{faults[0]}; going back to {path}", stacklevel=2)
-        return arrays.read(path, "state", like, about), about["meta"]
+        match about:
+            case {"format": int(form), "meta": {"step": int()} as meta}:
+                if form <= FORMAT:
+                    return arrays.read(path, "state", like, about), meta
+        raise RunFault(f"{path} was not written by this Peira or an older one")
     reason = f": {faults[0]}" if faults else ""
     raise RunFault(f"{folder} has no checkpoint to go on from{reason}")

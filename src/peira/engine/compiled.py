@@ -92,7 +92,9 @@ def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transi
         )
         resets = jr.split(fold(life.key, "reset", step + 1), beat.envs)
         fresh = jax.vmap(lambda k: env.reset(key=k))(resets)
-        world, obs, legal = choose(seen.over, fresh, (world, out.obs, out.legal))
+        world, obs, legal = choose(
+            jnp.asarray(seen.over), fresh, (world, out.obs, out.legal)
+        )
         t = TimeStep(obs, reward, seen.over, legal)
         return (world, carry, t, tally.step(reward, seen.over), step + 1), seen
 

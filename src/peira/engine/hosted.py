@@ -97,7 +97,7 @@ class HostedLoop:
                     extras,
                 )
             )
-            self._count(out.reward, after.first, ended)
+            self._count(np.asarray(out.reward), np.asarray(after.first), ended)
             t, self.steps = after, self.steps + 1
         self.life = Life(
             self.life.learner,

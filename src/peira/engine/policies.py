@@ -74,6 +74,7 @@ def load_policy(path: Path, get: Callable[[str], type[Algorithm]]) -> LoadedPoli
     about = arrays.read_about(path, "policy")
     try:
         name, algorithm, spec = described(about, get)
+        meta = about["meta"]
         like = jax.eval_shape(lambda: outline(algorithm, spec))
     except RunFault as fault:
         raise RunFault(f"{path}: {fault}") from None
@@ -81,7 +82,7 @@ def load_policy(path: Path, get: Callable[[str], type[Algorithm]]) -> LoadedPoli
         reason = str(error).partition("\n")[0]
         raise RunFault(f"{path} does not describe a policy: {reason}") from None
     policy = arrays.read(path, "policy", like, about)
-    return LoadedPolicy(policy, algorithm, name, spec, about["meta"])
+    return LoadedPolicy(policy, algorithm, name, spec, meta)
 
 
 def outline(algorithm: Algorithm, spec: Spec) -> PyTree:

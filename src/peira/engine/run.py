@@ -8,6 +8,7 @@ seed-<k>/          metrics.parquet, evaluations.parquet, checkpoints/, policy/
 
 import json
 import os
+import shutil
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +64,8 @@ class Run:
             write_file(path / "config.toml", tomli_w.dumps(spell(words)).encode())
             write_file(path / "provenance.json", as_json(born))
         except OSError as error:
+            if not isinstance(error, FileExistsError):
+                shutil.rmtree(path, ignore_errors=True)
             raise RunFault(f"cannot write a run to {path}: {error}") from None
         return cls(path, words, born)
 
@@ -75,8 +78,9 @@ class Run:
             born = json.loads((path / "provenance.json").read_text())
             if not {"algorithm", "env", "hyper", "plan"} <= config.keys():
                 raise ValueError("config.toml is not the configuration of a run")
-            if not all(type(s) is int for s in config["plan"]["seeds"]):
-                raise ValueError("the seeds in config.toml are not whole numbers")
+            numbers = [config["plan"]["steps"], *config["plan"]["seeds"]]
+            if not all(type(n) is int for n in numbers):
+                raise ValueError("steps and seeds in config.toml must be whole numbers")
         except FileNotFoundError as error:
             missing = Path(error.filename).name
             raise RunFault(f"{path} is not a run: it has no {missing}") from None

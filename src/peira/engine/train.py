@@ -138,8 +138,11 @@ class Trainer:
         self.seeds, self.sinks = seeds, sinks
         self.logs = [run.seed(s) for s in seeds]
         self.schedule = schedule(beat, problem.plan)
-        kind = HostedLoop if isinstance(world, Hosted) else Compiled
-        self.loop: HostedLoop | Compiled = kind(beat, world, seeds)
+        self.loop = (
+            HostedLoop(beat, world, seeds)
+            if isinstance(world, Hosted)
+            else Compiled(beat, world, seeds)
+        )
         plan = problem.plan
         self.arena = problem.make(min(plan.episodes, 10))
         modes = {"greedy": False} | ({"explore": True} if plan.stochastic else {})
