@@ -26,6 +26,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Called by mkdocs for every page before it is rendered."""
     if source := PAGES.get(page.file.src_uri):
         markdown = (ROOT / source).read_text().replace("](docs/", "](")
+        for page_name, root_name in PAGES.items():
+            markdown = markdown.replace(f"]({root_name})", f"]({page_name})")
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
 
 

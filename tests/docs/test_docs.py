@@ -26,7 +26,8 @@ CONFIG = 'algorithm = "ppo"\nenv = "CartPole-v1"\n'
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced blocks of a page, files included into them read."""
-    found = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+    fence = rf"^``` ?{{?\.?{language}}}?\n(.*?)^```"
+    found = re.findall(fence, page.read_text(), re.M | re.S)
     include = lambda m: (ROOT / m[1]).read_text()
     return [re.sub(r'^--8<-- "(.+)"$', include, text, flags=re.M) for text in found]
 
