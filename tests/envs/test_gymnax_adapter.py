@@ -8,13 +8,13 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from peira.core import Box, Discrete
+from peira.core import BadConfig, Box, Discrete
 from peira.envs import make
 
 
 pytest.importorskip("gymnax")
 
-from peira.envs.gymnax_adapter import Gymnax
+from peira.envs.gymnax_adapter import Gymnax, translate
 
 
 @jax.tree_util.register_dataclass
@@ -111,6 +111,17 @@ def test_cartpole_is_ours():
         if out.terminated:
             break
     assert out.terminated
+
+
+def test_spaces():
+    box = Space(low=-1, high=jnp.ones(2), shape=(2,), dtype=jnp.float32)
+    nested = Space(spaces={"a": Space(spaces=(box, Space(n=3)))})
+    ones = np.ones(2, np.float32)
+    assert translate(nested, "observation") == {"a": (Box(-ones, ones), Discrete(3))}
+    with pytest.raises(BadConfig, match="its action has infinite bounds"):
+        translate(Space(low=-np.inf, high=1, shape=(), dtype=jnp.float32), "action")
+    with pytest.raises(BadConfig, match=r"its observation\['a'\] is a Space space"):
+        translate(Space(spaces={"a": Space()}), "observation")
 
 
 @pytest.mark.filterwarnings("ignore:scatter inputs:FutureWarning")  # gymnax's own

@@ -1,13 +1,14 @@
 """Gymnasium environments through `Hosted`: seeds, resets, faults, snapshots."""
 
 import json
+import threading
 
 import gymnasium
 import numpy as np
 import pytest
-from toys import Blind, Careful, Counter, Faulty, Restless
+from toys import Blind, Careful, Counter, Faulty, Levers, Restless
 
-from peira.core import EnvironmentFault
+from peira.core import BadConfig, EnvironmentFault
 from peira.envs import Hosted, make
 from peira.envs.hosted import episode_seed
 
@@ -222,6 +223,35 @@ def test_bad_masks_are_faults():
 
     with pytest.raises(EnvironmentFault, match="action mask has 2 entries, not 3"):
         make(Short).reset(0)
+
+
+def test_masks_of_several_choices_lie_end_to_end():
+    env = make(Levers)
+    t = env.reset(0)
+    np.testing.assert_array_equal(t.legal, [[True, False, False, True, True]])
+    out, t = env.step(np.array([[0, 1]]))  # the episode is over: no mask is needed
+    assert out.legal.all()
+    assert not t.legal.all()
+    with pytest.raises(EnvironmentFault, match="step 2: action mask is missing"):
+        env.step(np.array([[0, 2]]))
+
+
+def test_a_replay_that_ends_too_early_begins_anew():
+    env, short = make(Counter, length=9), make(Counter, length=2)
+    env.reset(0)
+    for _ in range(4):
+        env.step(act(env))
+    with pytest.warns(RuntimeWarning, match="not deterministic"):
+        t = short.restore(env.snapshot())
+    assert t.first.all()
+    assert t.obs[0, 1] == 0
+
+
+def test_an_environment_that_cannot_be_copied_is_refused():
+    example = Counter()
+    example.lock = threading.Lock()
+    with pytest.raises(BadConfig, match=r"Counter cannot be copied .* give a function"):
+        make(example)
 
 
 def test_an_environment_object_is_copied_for_every_user():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from toys import counter, faulty
+from toys import counter, faulty, homebody
 
 from peira.core import BadConfig, EnvironmentFault
 from peira.envs import make
@@ -64,11 +64,15 @@ def test_a_process_that_hangs_is_given_up(monkeypatch):
     env = make(faulty, fault="hangs", at=1, processes=True)
     env.reset(0)
     monkeypatch.setattr("peira.envs.bodies.PATIENCE", 0.1)
-    with pytest.raises(
-        EnvironmentFault, match=r"environment 0: no answer for 0\.1 sec"
-    ):
+    hung = r"environment 0: no answer for 0\.1 seconds"
+    with pytest.raises(EnvironmentFault, match=hung):
         env.step(np.zeros(1, np.int32))
     env.close()
+
+
+def test_what_fails_only_away_is_named():
+    with pytest.raises(EnvironmentFault, match=r"raised OSError: not away"):
+        make(homebody, processes=True)
 
 
 def test_what_no_other_process_can_make_is_refused():

@@ -27,6 +27,7 @@ ONE = spaces.Discrete(2)
 rescale = jax.jit(scale, static_argnums=0)
 NESTED = spaces.Dict(
     {
+        "flags": spaces.Box(0, 1, (2,), np.bool_),
         "z": spaces.Discrete(3, start=-4),
         "image": spaces.Box(0, 255, (5, 4, 3), np.uint8),
         "a": spaces.Tuple(
@@ -63,6 +64,7 @@ def test_every_kind_of_observation_has_ours():
             Box(least, edge),
             Box(low, high),
         ),
+        "flags": Box(dark[0, 0, :2], dark[0, 0, :2] + 1),
         "image": Box(dark, dark + 255),
         "z": Discrete(3),
     }

@@ -3,6 +3,7 @@ them from here."""
 
 import copy
 import itertools
+import multiprocessing
 import os
 import threading
 
@@ -132,6 +133,21 @@ class Careful(gymnasium.Env):
         return self.last - 1, 1.0, self.steps >= self.length, False, self.info()
 
 
+class Levers(Careful):
+    """Masks for both entries of a MultiDiscrete; forgets them after a step."""
+
+    def __init__(self):
+        super().__init__()
+        self.action_space = spaces.MultiDiscrete([2, 3])
+
+    def reset(self, *, seed=None, options=None):
+        gymnasium.Env.reset(self, seed=seed)
+        return 0, {"action_mask": (np.array([1, 0]), np.array([0, 1, 1]))}
+
+    def step(self, action):
+        return 0, 0.0, action[1] == 1, False, {}
+
+
 class Restless(Counter):
     """Takes no notice of seeds."""
 
@@ -160,6 +176,12 @@ def counter(**kwargs):
 
 def faulty(**kwargs):
     return Faulty(**kwargs)
+
+
+def homebody():
+    if multiprocessing.parent_process() is not None:
+        raise OSError("not away from home")
+    return Counter()
 
 
 def number():

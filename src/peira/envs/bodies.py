@@ -48,7 +48,7 @@ class Away:
             )
             try:
                 process.start()
-            except (AttributeError, TypeError, ValueError) as error:
+            except Exception as error:
                 self.close()
                 raise BadConfig(
                     f"{name}: another process cannot make it ({error}); give an id or "
@@ -57,7 +57,11 @@ class Away:
             its.close()
             self.pipes.append(ours)
             self.processes.append(process)
-        self.call("ready", [()] * envs)
+        try:
+            self.call("ready", [()] * envs)
+        except (EnvironmentFault, BadConfig):
+            self.close()
+            raise
 
     def call(self, method: str, args: Sequence[tuple]) -> list[Any]:
         """As `Here.call`."""

@@ -146,8 +146,8 @@ class Port:
         for leaf in self.leaves:
             if isinstance(leaf.ours, Box) and not leaf.ours.bounded:
                 raise BadConfig(
-                    f"{owner}: its {leaf.name} has infinite bounds; give it finite "
-                    "ones, as gymnasium.wrappers.RescaleAction does"
+                    f"{owner}: its {leaf.name} has infinite bounds; give its Box a "
+                    "finite low and high"
                 )
 
     def take(self, x: Any) -> list[np.ndarray]:
