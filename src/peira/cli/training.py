@@ -149,14 +149,17 @@ class Task(NamedTuple):
 
     def fresh_name(self, runs: Path) -> str:
         """Algorithm, environment and time; numbered where that is taken."""
-        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         where = env_name(self.env).replace("/", "-").replace(":", "-")
-        first = name = f"{name_of(type(self.algorithm))}-{where}-{now}"
+        first = name = f"{name_of(type(self.algorithm))}-{where}-{now()}"
         count = 1
         while (runs / name).exists():
             count += 1
             name = f"{first}-{count}"
         return name
+
+
+def now() -> str:
+    return datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
 
 
 def usual_sinks(*, json: bool = False, quiet: bool = False) -> list[str]:

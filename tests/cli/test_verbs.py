@@ -1,0 +1,139 @@
+"""The verbs that look at a finished run."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import peira
+from peira.cli import main
+from peira.engine.checkpoint import steps
+from peira.engine.run import Run
+
+
+def printed(capsys, *words):
+    """What a command says as JSON."""
+    assert main([*map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_evaluate_tells_of_each_seed(trained, capsys):
+    said = printed(capsys, "evaluate", trained, "--episodes", 4)
+    found = peira.evaluate(trained, episodes=4)
+    assert [row["seed"] for row in said["seeds"]] == [0, 1]
+    for row in said["seeds"]:
+        returns = found[row["seed"]].returns
+        assert row["episodes"] == 4
+        assert row["mean"] == pytest.approx(returns.mean())
+        assert (row["min"], row["max"]) == (returns.min(), returns.max())
+        low, high = row["interval"]
+        assert low <= row["mean"] <= high
+    means = [row["mean"] for row in said["seeds"]]
+    assert said["over_seeds"]["value"] == pytest.approx(np.mean(means))
+
+
+def test_evaluate_hears_its_seed_and_its_mode(trained):
+    one = peira.evaluate(trained, episodes=4)
+    assert np.array_equal(
+        one[0].returns, peira.evaluate(trained, episodes=4)[0].returns
+    )
+    other = peira.evaluate(trained, episodes=4, seed=1)
+    assert not np.array_equal(one[0].returns, other[0].returns)
+    exploring = peira.evaluate(trained, episodes=4, stochastic=True)
+    assert not np.array_equal(one[0].returns, exploring[0].returns)
+
+
+def test_a_policy_away_from_its_run(trained, tmp_path, capsys):
+    """It needs to be told its environment, and nothing else."""
+    (trained / "seed-1" / "policy").rename(tmp_path / "policy")
+    try:
+        assert main(["evaluate", str(tmp_path / "policy")]) == 2
+        assert "--env" in capsys.readouterr().err
+        alone = peira.evaluate(tmp_path / "policy", env="CartPole-v1", episodes=4)
+    finally:
+        (tmp_path / "policy").rename(trained / "seed-1" / "policy")
+    in_run = peira.evaluate(trained / "seed-1", episodes=4)
+    assert list(alone) == list(in_run) == [1]
+    assert np.array_equal(alone[1].returns, in_run[1].returns)
+
+
+def test_evaluate_prints_a_table(trained, capsys):
+    assert main(["evaluate", str(trained), "--episodes", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "interval" in out
+    assert "mean over 2 seeds" in out
+
+
+def test_watch_films_where_it_is_told(trained, tmp_path, capsys):
+    said = printed(capsys, "watch", trained, "--out", tmp_path / "a.mp4")
+    assert said["return"] >= 1
+    assert said["path"].startswith(str(tmp_path / "a."))
+    assert [p.suffix in (".mp4", ".gif") for p in tmp_path.glob("a.*")] == [True]
+
+
+def test_runs_are_listed_even_where_one_is_broken(trained, capsys):
+    broken = trained.parent / "broken"
+    broken.mkdir(exist_ok=True)
+    (broken / "config.toml").write_text("= =")
+    rows = {row["name"]: row for row in printed(capsys, "runs", trained.parent)}
+    assert rows["broken"] == {"name": "broken", "status": "unreadable"}
+    first = rows["first"]
+    assert (first["status"], first["steps"], first["seeds"]) == ("done", 256, 2)
+    assert main(["runs", str(trained.parent)]) == 0
+    table = capsys.readouterr().out
+    assert "first" in table
+    assert "unreadable" in table
+
+
+def test_no_runs_is_said(tmp_path, capsys):
+    assert main(["runs", str(tmp_path)]) == 0
+    assert "no runs" in capsys.readouterr().out
+
+
+def test_compare_a_run_with_its_copy(trained, tmp_path, capsys):
+    """No difference, and an even chance."""
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    plot = tmp_path / "compare.png"
+    first, second = printed(capsys, "compare", trained, copy, "--plot", plot)["runs"]
+    assert (first["run"], second["run"]) == ("first", "copy")
+    assert first["n"] == second["n"] == 2
+    assert first["mean"] == second["mean"]
+    assert second["difference"]["value"] == 0.0
+    assert second["difference"]["low"] == -second["difference"]["high"]
+    assert second["improvement"]["value"] == 0.5
+    assert plot.stat().st_size > 0
+    assert main(["compare", str(trained), str(copy), "--plot", str(plot)]) == 0
+    assert "fewer than 5 seeds" in capsys.readouterr().out
+
+
+def test_a_run_is_not_compared_with_itself(trained, capsys):
+    assert main(["compare", str(trained), str(trained)]) == 2
+    assert "itself" in capsys.readouterr().err
+
+
+def test_resume_of_a_finished_run_says_so_and_changes_nothing(trained, capsys):
+    before = {p: p.read_bytes() for p in trained.rglob("*") if p.is_file()}
+    assert main(["resume", str(trained)]) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert before == {p: p.read_bytes() for p in trained.rglob("*") if p.is_file()}
+
+
+def test_resume_makes_the_run_that_was_never_stopped(trained, tmp_path):
+    """Seeds stopped before their last checkpoint end with the same numbers."""
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    for seed in ("seed-0", "seed-1"):
+        folder = copy / seed / "checkpoints"
+        shutil.rmtree(folder / f"step-{max(steps(folder))}")
+    assert not Run.open(copy).done
+    assert main(["resume", str(copy), "--quiet"]) == 0
+    whole, again = Run.open(trained), Run.open(copy)
+    assert again.done
+    assert again.evaluations().equals(whole.evaluations())
+
+
+def test_algorithms_are_listed(capsys):
+    rows = {row["name"]: row for row in printed(capsys, "algorithms")}
+    assert rows["sac"]["actions"] == "Box"
+    assert main(["algorithms"]) == 0
+    assert "Soft actor-critic" in capsys.readouterr().out
