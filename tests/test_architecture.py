@@ -19,6 +19,7 @@ FLOORS = ["core", "nets", "ops", "data", "envs", "algos", "engine", "evidence", 
 STRANGERS = {("algos", "envs"), ("engine", "algos")}
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
 UNSAFE = {"eval", "exec", "os.system", "os.popen", "__import__"}
+ABSOLUTE = re.compile(r"/(home|tmp|root|work|Users|usr|opt|var)/|[A-Z]:\\")
 UNSAFE_MODULES = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 
@@ -143,9 +144,9 @@ def unsafe_calls(files: list[File]) -> Iterator[str]:
         for n in ast.walk(file.tree):
             if isinstance(n, ast.Call) and ast.unparse(n.func) in UNSAFE:
                 yield f"{'/'.join(file.path)} calls {ast.unparse(n.func)}"
-            if isinstance(n, ast.keyword) and n.arg in ("shell", "allow_pickle"):
-                if ast.unparse(n.value) != "False":
-                    yield f"{'/'.join(file.path)} passes {n.arg}"
+            allowed = isinstance(n, ast.keyword) and ast.unparse(n.value) == "False"
+            if getattr(n, "arg", None) in ("shell", "allow_pickle") and not allowed:
+                yield f"{'/'.join(file.path)} passes {n.arg}"
 
 
 def long_things(files: list[File]) -> Iterator[str]:

@@ -136,6 +136,7 @@ def check_serves(algorithm: Algorithm, spec: Spec) -> None:
 
 
 def is_space(x: Any) -> bool:
+    """Whether this is a leaf of a pytree of spaces."""
     return isinstance(x, Space)
 
 

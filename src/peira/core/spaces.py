@@ -30,9 +30,9 @@ class Space(abc.ABC):
     def contains(self, x: np.ndarray) -> np.ndarray:
         """Whether each item of a batch `(*n, *shape)` belongs here: bool `(*n,)`."""
 
+    @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """A description from which `space_from_json` makes an equal space."""
-        return {"space": type(self).__name__} | dataclasses.asdict(self)  # type: ignore[call-overload]
+        """A description from which `from_json` makes an equal space."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,6 +107,9 @@ class Discrete(Space):
     def contains(self, x: np.ndarray) -> np.ndarray:
         return (x >= 0) & (x < self.n)
 
+    def to_json(self) -> dict[str, Any]:
+        return {"space": "Discrete", "n": self.n}
+
 
 @dataclasses.dataclass(frozen=True)
 class MultiDiscrete(Space):
@@ -124,6 +127,9 @@ class MultiDiscrete(Space):
 
     def contains(self, x: np.ndarray) -> np.ndarray:
         return ((x >= 0) & (x < np.array(self.nvec))).all(axis=-1)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"space": "MultiDiscrete", "nvec": list(self.nvec)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +149,9 @@ class MultiBinary(Space):
     def contains(self, x: np.ndarray) -> np.ndarray:
         binary = (x == 0) | (x == 1)
         return binary.reshape(*x.shape[: x.ndim - len(self.sides)], -1).all(axis=-1)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"space": "MultiBinary", "sides": list(self.sides)}
 
 
 def zeros(space: PyTree) -> PyTree:

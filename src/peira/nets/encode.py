@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
-from ..core import Box, Discrete, is_space, Key, MultiDiscrete, Obs, Space
+from ..core import BadConfig, Box, Discrete, is_space, Key, MultiDiscrete, Obs, Space
 from .blocks import Impala, PlainCNN
 from .initialise import Initialise
 
@@ -57,6 +57,11 @@ def eye(
     kind = vision
     if kind == "auto":  # nature's windows need 36 pixels
         kind = "nature" if min(space.shape[:2]) >= 36 else "small"
+    if kind == "nature" and min(space.shape[:2]) < 36:
+        raise BadConfig(
+            f"vision = nature cannot read {space.shape[0]} x {space.shape[1]} images: "
+            "it needs 36 x 36 pixels; choose small or impala"
+        )
     if kind == "impala":
         return Impala(space.shape, init, key=key)
     return PlainCNN(space.shape, kind, init, key=key)

@@ -25,6 +25,7 @@ class Trainable(eqx.Module, Generic[N]):
 
 
 def trainable(net: N, tx: optax.GradientTransformation) -> Trainable[N]:
+    """A network that has yet to take its first step."""
     return Trainable(net, tx.init(net))  # type: ignore[arg-type]
 
 

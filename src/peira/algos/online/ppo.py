@@ -39,6 +39,7 @@ from ...core import (
     Discrete,
     fold,
     Key,
+    Metrics,
     MultiDiscrete,
     NonNegative,
     Obs,
@@ -218,8 +219,9 @@ class PPO(Algorithm[State, Transition]):
     """The clip itself: without it the plain surrogate is maximised."""
     normalize_advantages: bool = True
     """Advantages of each minibatch to zero mean and unit variance."""
-    clip_value: bool = True
-    """Option 1: the value, too, is held near where it was."""
+    clip_value: bool = False
+    """Option 1: the value, too, is held near where it was. Off: in units of scaled
+    rewards it holds the critic back (`docs/results.md`)."""
     scale_rewards: bool = True
     """Option 2: divide rewards by the deviation of their discounted sum."""
     orthogonal: bool = True
@@ -325,38 +327,8 @@ class PPO(Algorithm[State, Transition]):
             (obs, batch.legal, batch.extras, value, advantage, target),
         )
 
-        def loss(net: ActorCritic, rows: Any) -> tuple[Float[Array, ""], dict]:
-            obs, legal, memory, old_value, advantage, target = rows
-            if self.normalize_advantages:
-                advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-            pi = jax.vmap(net.distribution)(obs, legal)
-            log_prob = jax.vmap(lambda p, a: p.log_prob(a))(pi, memory.choice)
-            entropy = jax.vmap(lambda p: p.entropy())(pi).mean()
-            gain = policy_loss(
-                log_prob,
-                memory.log_prob,
-                advantage,
-                clip=self.clip,
-                clip_ratio=self.clip_ratio,
-            )
-            miss = value_loss(
-                jax.vmap(net.value)(obs),
-                old_value,
-                target,
-                clip=self.clip if self.clip_value else None,
-            )
-            total = gain + self.value_cost * miss - self.entropy_cost * entropy
-            drift = log_prob - memory.log_prob
-            return total, {
-                "policy_loss": gain,
-                "value_loss": miss,
-                "entropy": entropy,
-                "kl": (jnp.expm1(drift) - drift).mean(),
-                "clipped": (jnp.abs(jnp.expm1(drift)) > self.clip).mean(),
-            }
-
         def minibatch(net: Trainable[ActorCritic], rows: Any) -> Any:
-            return descend(self.tx, net, lambda n: loss(n, rows), rate=rate)
+            return descend(self.tx, net, lambda n: self._loss(n, rows), rate=rate)
 
         def epoch(net: Trainable[ActorCritic], k: Key) -> Any:
             order = jr.permutation(k, length * envs).reshape(self.minibatches, -1)
@@ -372,6 +344,37 @@ class PPO(Algorithm[State, Transition]):
             "learning_rate": jnp.asarray(rate),
         }
         return State(net, moments, state.step + 1, state.horizon), Report(report)
+
+    def _loss(self, net: ActorCritic, rows: Any) -> tuple[Float[Array, ""], Metrics]:
+        """The objective, negated, on one minibatch; and what to log of it."""
+        obs, legal, memory, old_value, advantage, target = rows
+        if self.normalize_advantages:
+            advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        pi = jax.vmap(net.distribution)(obs, legal)
+        log_prob = jax.vmap(lambda p, a: p.log_prob(a))(pi, memory.choice)
+        entropy = jax.vmap(lambda p: p.entropy())(pi).mean()
+        gain = policy_loss(
+            log_prob,
+            memory.log_prob,
+            advantage,
+            clip=self.clip,
+            clip_ratio=self.clip_ratio,
+        )
+        miss = value_loss(
+            jax.vmap(net.value)(obs),
+            old_value,
+            target,
+            clip=self.clip if self.clip_value else None,
+        )
+        total = gain + self.value_cost * miss - self.entropy_cost * entropy
+        drift = log_prob - memory.log_prob
+        return total, {
+            "policy_loss": gain,
+            "value_loss": miss,
+            "entropy": entropy,
+            "kl": (jnp.expm1(drift) - drift).mean(),
+            "clipped": (jnp.abs(jnp.expm1(drift)) > self.clip).mean(),
+        }
 
 
 def see(moments: tuple[Moments, ...], obs: Obs) -> tuple[Moments, ...]:
