@@ -7,48 +7,25 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import gymnasium
 import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from jaxtyping import Array, Float, Int
+from tiny import Drift, Walk
 
 from peira.algos.online.ppo import PPO
 from peira.algos.online.sac import SAC
-from peira.core import (
-    Algorithm,
-    BadConfig,
-    Box,
-    Discrete,
-    Env,
-    EnvironmentFault,
-    NumericalFault,
-    Outcome,
-    PeiraError,
-    Policy,
-    Report,
-    RunFault,
-    Sample,
-    Spec,
-    TimeStep,
-)
-from peira.data import Replay
+from peira.core import BadConfig, EnvironmentFault, NumericalFault, PeiraError, RunFault
 from peira.engine import arrays, checkpoint
-from peira.engine.compiled import Compiled
-from peira.engine.hosted import HostedLoop
 from peira.engine.loop import beat
 from peira.engine.plan import Plan
 from peira.engine.run import Run
 from peira.engine.sinks import Sink
 from peira.engine.train import pool, Schedule, schedule, stop_signal, train
-from peira.envs import Hosted
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,65 +42,6 @@ def _compile_once(tmp_path_factory):
     yield
     for name, value in before.items():
         jax.config.update(name, value)
-
-
-class Walk(Env[Int[Array, ""]]):
-    """Left or right on a line; it ends three steps from the middle. No chance in it."""
-
-    @property
-    def spec(self) -> Spec:
-        low = np.full(1, -3, np.float32)
-        return Spec(Box(low, -low), Discrete(2))
-
-    def reset(self, *, key):
-        return jnp.array(0), jnp.zeros(1), None
-
-    def step(self, world, action, *, key):
-        world = world + 2 * action - 1
-        over = jnp.abs(world) >= 3
-        obs = world.astype(jnp.float32)[None]
-        return world, Outcome(obs, obs[0], over, jnp.array(False))
-
-
-class Wanderer(Policy[tuple[()]]):
-    drift: Float[Array, ""]
-
-    def begin(self):
-        return ()
-
-    def __call__(self, carry, t: TimeStep, *, key, explore: bool):
-        return (jr.uniform(key) < 0.5 + self.drift).astype(int), carry, ()
-
-
-class Learned(eqx.Module):
-    drift: Float[Array, ""]
-    count: Int[Array, ""]
-
-
-class Drift(Algorithm[Learned, Sample]):
-    """Learns one number, in no time."""
-
-    serves: ClassVar = frozenset({Discrete})
-    version: ClassVar = 1
-    actors: ClassVar[int] = 2
-
-    rate: float = 0.01
-    poison: int = -1
-    """The update whose loss is not a number."""
-
-    def store(self, spec):
-        return Replay(capacity=64, batch=4, warmup=10, every=2)
-
-    def init(self, spec, *, key):
-        return Learned(jnp.array(0.0), jnp.array(0))
-
-    def policy(self, state):
-        return Wanderer(state.drift)
-
-    def update(self, state, batch, *, key):
-        loss = jnp.where(state.count == self.poison, jnp.nan, batch.steps.reward.mean())
-        drift = jnp.clip(state.drift + self.rate * loss, -0.2, 0.2)
-        return Learned(drift, state.count + 1), Report({"loss": loss})
 
 
 class At(Sink):
@@ -384,76 +302,6 @@ def test_a_full_disk_stops_in_one_line_and_the_run_goes_on_later(tmp_path, monke
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     same(TINY.run(tmp_path / "whole"), TINY.run(part, resume=True))
-
-
-class Mirror(Hosted):
-    """A JAX world without chance, stepped from the host."""
-
-    def __init__(self, env: Env, envs: int):
-        self.name, self.envs, self.spec, self.max_steps = "mirror", envs, env.spec, None
-        self.env, self.key = env, jr.key(0)
-        self._step = jax.jit(jax.vmap(lambda w, a: env.step(w, a, key=self.key)))
-
-    def reset(self, seed: int) -> TimeStep:
-        self.fresh = jax.vmap(lambda _: self.env.reset(key=self.key)[:2])(
-            jnp.arange(self.envs)
-        )
-        self.world, obs = self.fresh
-        zero = np.zeros(self.envs, np.float32)
-        return TimeStep(np.asarray(obs), zero, np.ones(self.envs, bool))
-
-    def step(self, action):
-        world, out = self._step(self.world, action)
-        over = out.terminated | out.truncated
-        self.world = jnp.where(over, self.fresh[0], world)
-        obs = jnp.where(over[:, None], self.fresh[1], out.obs)
-        out = jax.tree.map(np.asarray, out)
-        return out, TimeStep(np.asarray(obs), out.reward, np.asarray(over))
-
-    def snapshot(self):
-        return {"lost": False}
-
-    def restore(self, snapshot):
-        return self.reset(0) if snapshot["lost"] else None
-
-    def frame(self):
-        raise NotImplementedError
-
-    def close(self):
-        """Nothing to close."""
-
-
-@pytest.mark.parametrize("overlap", [False, True])
-def test_both_loops_do_the_same(overlap):
-    plan = Plan(steps=2000, overlap=overlap)
-    counted = beat(Drift(), Walk().spec, plan, envs=4)
-    ours = Compiled(counted, Walk(), (5,))
-    host = HostedLoop(counted, Mirror(Walk(), 4), (5,))
-    for blocks in (counted.warmup, 30):
-        (a,), (b,) = ours.advance(blocks), host.advance(blocks)
-        assert a.keys() == b.keys()
-        for name in a:
-            np.testing.assert_allclose(a[name], b[name], rtol=1e-6, atol=1e-7)
-    assert a["episodes"] > 0
-    for x, y in zip(
-        jax.tree.leaves(ours.learner(0)), jax.tree.leaves(host.learner(0)), strict=True
-    ):
-        np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7)
-
-
-def test_a_world_that_does_not_come_back_begins_an_episode():
-    counted = beat(Drift(), Walk().spec, Plan(steps=2000), envs=4)
-    host = HostedLoop(counted, Mirror(Walk(), 4), (5,))
-    host.advance(1)
-    (life, meta) = host.save(0)
-    assert not life.t.first.any()
-    host.restore([(life, meta)])
-    assert not host.life.t.first.any()
-    assert host.lengths.all()
-    host.restore([(life, meta | {"world": {"lost": True}})])
-    assert host.life.t.first.all()
-    assert not host.lengths.any()
-    host.advance(1)
 
 
 def test_stop_signal_asks_first_and_insists_second():
