@@ -61,8 +61,9 @@ def run_page(tmp_path, monkeypatch):
     return run
 
 
-TRAINS = ROOT / "docs/own_algorithm.md"
-OTHERS = [p for p in PAGES if blocks(p, "python") and p != TRAINS]
+README, QUICK = ROOT / "README.md", ROOT / "docs/quickstart.md"
+ALGORITHM = ROOT / "docs/own_algorithm.md"
+OTHERS = [p for p in PAGES if blocks(p, "python") and p not in (README, ALGORITHM)]
 
 
 @pytest.mark.parametrize("page", OTHERS, ids=name)
@@ -70,8 +71,12 @@ def test_python_runs(page, run_page):
     run_page(page)
 
 
+def test_the_readme_quotes_the_quick_start():
+    assert blocks(README, "python")[0] == blocks(QUICK, "python")[0]
+
+
 def test_the_new_algorithm_learns_the_new_world(run_page):
-    found = run_page(TRAINS)
+    found = run_page(ALGORITHM)
     assert found["scores"][0].returns.mean() == 1.0
     assert found["state"].net.net(jnp.zeros(1)) == pytest.approx(1.0, abs=1e-2)
 
