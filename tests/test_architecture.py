@@ -165,15 +165,11 @@ def undocumented_things(files: list[File]) -> Iterator[str]:
     for file in files:
         if file.text.strip() and not ast.get_docstring(file.tree):
             yield f"{'/'.join(file.path)} does not say what it is for"
-    known = {
-        n.name: n
-        for f in files
-        for n in f.tree.body
-        if isinstance(n, ast.ClassDef | ast.FunctionDef)
-    }
-    for name in sorted(set(exported(files)) & known.keys()):
-        if not ast.get_docstring(known[name]):
-            yield f"{name} is public and not explained"
+    tops = [n for f in files for n in f.tree.body]
+    defined = [n for n in tops if isinstance(n, ast.ClassDef | ast.FunctionDef)]
+    explained = {n.name for n in defined if ast.get_docstring(n)}
+    for name in sorted(set(exported(files)) & {n.name for n in defined} - explained):
+        yield f"{name} is public and not explained"
 
 
 def exported(files: list[File]) -> Iterator[str]:
@@ -186,11 +182,9 @@ def exported(files: list[File]) -> Iterator[str]:
 def machine_paths(files: list[File]) -> Iterator[str]:
     for file in files:
         for n in ast.walk(file.tree):
-            if isinstance(n, ast.Constant) and isinstance(n.value, str):
-                if re.match(
-                    r"(/(home|tmp|root|work|Users|usr|opt|var)/|[A-Z]:\\)", n.value
-                ):
-                    yield f"{'/'.join(file.path)} names {n.value}"
+            text = n.value if isinstance(n, ast.Constant) else None
+            if isinstance(text, str) and ABSOLUTE.match(text):
+                yield f"{'/'.join(file.path)} names {text}"
 
 
 PARENT = "class A(Module):\n    def f(self): ...\n"
