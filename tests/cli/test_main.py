@@ -11,7 +11,7 @@ from peira import algos, cli
 from peira.cli import main
 from peira.cli.cache import keep_compiled
 from peira.cli.fields import hints, meanings
-from peira.cli.flags import Options
+from peira.cli.flags import one_line, Options
 from peira.engine.plan import Plan
 
 
@@ -127,6 +127,16 @@ def test_a_mistake_is_one_line_and_code_two(line, home, capsys):
         assert word in err
     left = {p for p in home.rglob("*") if p.parts[len(home.parts)] != "cache"}
     assert sorted(left) == before  # nothing half begun lies about
+
+
+def test_a_coloured_box_is_read_as_well():
+    box = (
+        "\x1b[31m╭─\x1b[0m \x1b[1mMissing\x1b[0m ─╮\n"
+        "\x1b[31m│\x1b[0m \x1b[mMissing value\x1b[0m \x1b[31m│\x1b[0m\n"
+        "│ for '--gamma'. │\n│ ────── │\n│ For help │\n╰────╯\n"
+    )
+    assert one_line(box) == "Missing value for '--gamma'."
+    assert one_line("╭─ Error ─╮\n│ What. │\n╰─────────╯\n") == "What."
 
 
 def test_any_other_error_is_a_bug_and_shows_itself(monkeypatch):

@@ -15,7 +15,7 @@ from ..core.checks import ranges
 
 
 Config = TypeVar("Config")
-NUMBERS = {int: "INT", float: "FLOAT", str: "TEXT", bool: "BOOL"}
+PLAIN = {int: "INT", float: "FLOAT", str: "TEXT", bool: "BOOL", types.NoneType: "none"}
 
 
 def hints(cls: type) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def metavar(hint: Any) -> str:
         return "{" + ",".join(map(str, parts)) + "}"
     if origin is tuple:
         return f"{metavar(parts[0])}[,{metavar(parts[0])}...]"
-    return "none" if hint is types.NoneType else NUMBERS.get(hint, hint.__name__)
+    return PLAIN.get(hint) or hint.__name__
 
 
 def allowed(hint: Any) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import itertools
 import re
 import sys
 from collections.abc import Sequence
@@ -98,13 +99,11 @@ def misunderstood(word: str, flags: Sequence[str]) -> BadConfig:
 
 
 def one_line(box: str) -> str:
-    """What a box drawn on the terminal says, up to its first rule."""
-    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
-    said = []
-    for line in lines:
-        if re.fullmatch("[─╰╯]+", line):
-            break
-        said.append(line)
+    """What a box drawn on the terminal, perhaps in colour, says above its first
+    rule."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│ ") for line in plain.splitlines()[1:]]
+    said = itertools.takewhile(lambda line: not line.startswith(("─", "╰")), lines)
     return " ".join(said)
 
 

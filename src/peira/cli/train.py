@@ -3,7 +3,7 @@
 import itertools
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ def command(words: Sequence[str]) -> None:
     flags = words[len(names) :]
     if len(names) > 2:
         raise BadConfig(f"'{names[2]}' belongs to no flag; {USAGE}")
-    config = configured(flags) | dict(zip(("algorithm", "env"), names, strict=False))
+    config = configured(flags)
+    config |= dict(zip(("algorithm", "env"), names, strict=False))
     helping = bool({"-h", "--help"} & set(flags))
     if helping and "algorithm" not in config:
         print(f"{USAGE}\n\nalgorithms: {', '.join(sorted(catalogue))}")
@@ -78,7 +79,7 @@ def configured(flags: Sequence[str]) -> dict[str, Any]:
     return said
 
 
-def pairs(words: Sequence[str]) -> Mapping[str, Any]:
+def pairs(words: Sequence[str]) -> dict[str, Any]:
     """Arguments from `key=value`, the value JSON, or else text."""
     found = {}
     for word in words:

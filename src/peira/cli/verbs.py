@@ -15,7 +15,7 @@ from rich.table import Table
 from .. import algos
 from ..core import RunFault
 from ..engine.run import Run
-from ..evidence import mean
+from ..evidence import Estimate, mean
 from ..evidence.curves import curve
 from . import showing, training
 from .flags import abstract
@@ -121,10 +121,8 @@ def compare(said: Said) -> None:
             row["improvement"] = found.improvements[name]
         rows.append(row)
     if said.json:
-        plain = [
-            {k: plain_estimate(v) if isinstance(v, tuple) else v for k, v in r.items()}
-            for r in rows
-        ]
+        ready = lambda v: plain_estimate(v) if isinstance(v, Estimate) else v
+        plain = [{k: ready(v) for k, v in row.items()} for row in rows]
         print(json.dumps({"runs": plain, "plot": said.plot}))
         return
     table(rows)

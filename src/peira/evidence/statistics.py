@@ -54,7 +54,8 @@ def difference(a: Scores, b: Others, *, level: float = 0.95) -> Estimate:
     centre = float(np.mean(a) - np.mean(b))
     if min(len(a), len(b)) < 2:
         return Estimate(centre, math.nan, math.nan)
-    u, v = np.var(a, ddof=1) / len(a), np.var(b, ddof=1) / len(b)
+    u = float(np.var(a, ddof=1)) / len(a)
+    v = float(np.var(b, ddof=1)) / len(b)
     if u + v == 0:
         return Estimate(centre, centre, centre)
     freedom = (u + v) ** 2 / (u**2 / (len(a) - 1) + v**2 / (len(b) - 1))
