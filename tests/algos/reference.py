@@ -29,7 +29,7 @@ def member(ensemble, i):
 
 def gradient(loss, tree):
     """The gradient of `loss` at `tree`, entry by entry."""
-    leaves, shape = jax.tree.flatten(tree)
+    leaves, shape = jax.tree.flatten(jax.tree.map(np.array, tree))
     out = [np.zeros_like(x) for x in leaves]
     for x, g in zip(leaves, out, strict=True):
         for i in np.ndindex(x.shape):
