@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import cli
 from ..algos import catalogue, get
 from ..core import BadConfig, unknown
 from ..engine.plan import Plan
 from ..engine.run import unspell
+from . import Parser
 from .fields import build
 from .flags import Options, parse, USAGE, Wanted
 from .summary import say
@@ -61,7 +61,7 @@ def train(task: Task, options: Options) -> None:
 def configured(flags: Sequence[str]) -> dict[str, Any]:
     """What the file named by `--config` says; raises `BadConfig` if it makes no
     sense."""
-    finder = cli.Parser(prog="peira train", add_help=False, allow_abbrev=False)
+    finder = Parser(prog="peira train", add_help=False, allow_abbrev=False)
     finder.add_argument("--config")
     file = finder.parse_known_args(flags)[0].config
     if file is None:
