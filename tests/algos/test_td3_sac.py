@@ -226,11 +226,11 @@ def test_a_chain_of_states_has_the_values_of_its_linear_system():
         ]
         return eqx.tree_at(where, critic, [table, zero])
 
-    smoothed = ft.partial(td3.target, gamma=GAMMA, noise=0.2, clip=0.5, key=jr.key(0))
-    entropic = ft.partial(sac.target, gamma=GAMMA, key=jr.key(0))
+    smoothed = ft.partial(td3.target, gamma=GAMMA, noise=0.2, clip=0.5)
+    entropic = ft.partial(sac.target, gamma=GAMMA)
     for backup in (
-        lambda c: smoothed(first.actor.net, c, steps),
-        lambda c: entropic(second.actor.net, c, steps, jnp.zeros(())),
+        lambda c: smoothed(first.actor.net, c, steps, key=jr.key(0)),
+        lambda c: entropic(second.actor.net, c, steps, jnp.zeros(()), key=jr.key(0)),
     ):
         y, backup = jnp.zeros(n), jax.jit(backup)
         for _ in range(n + 1):
