@@ -2,6 +2,9 @@
 here without a new line here.
 """
 
+import dataclasses
+import functools as ft
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -13,6 +16,8 @@ from small import (
     birth,
     CASES,
     close,
+    ENVS,
+    experience,
     history,
     instant,
     MAIN,
@@ -23,7 +28,7 @@ from small import (
     turn,
 )
 
-from peira.core import Discrete, is_space, Sample
+from peira.core import is_space, Sample
 
 
 each_case = pytest.mark.parametrize(("name", "problem"), CASES)
@@ -53,7 +58,7 @@ def test_structure_is_kept_and_nothing_is_weakly_typed(name, problem):
     assert not any(weak for _, _, weak in kinds(before)[1])
 
 
-@each_case
+@each_algorithm
 def test_learns_finite_numbers_and_the_same_ones_each_time(name, problem):
     last = history(name, problem, 1)
     numbers = jax.tree.leaves((last[0].state, last[1][1]))
@@ -84,32 +89,82 @@ def test_saved_and_continued_is_never_stopped(name, problem):
     assert advance._cache_size() == 1  # and nothing is compiled a second time
 
 
+def grown(state):
+    """The same state, as if one update had been made of it: counters at one."""
+    count = lambda x: jnp.issubdtype(x.dtype, jnp.integer) and x.ndim == 0
+    return jax.tree.map(lambda x: jnp.ones_like(x) if count(x) else x, state)
+
+
 @each_case
 def test_policy(name, problem):
     algorithm, spec = small(ALGORITHMS[name]), PROBLEMS[problem]
-    (state, _), _ = history(name, problem, 1)
-    fresh = program(name, problem)[0](jr.key(0)).state
-    choose = jax.jit(
-        lambda s, t, k, explore: act(algorithm.policy(s), t, key=k, explore=explore)[0],
-        static_argnums=3,
-    )
-    t = instant(spec, 64, key=jr.key(3))
-    shown = choose(state, t, jr.key(4), False)
-    assert same(shown, choose(state, t, jr.key(5), False))  # showing needs no chance
-    assert not same(
-        choose(fresh, t, jr.key(4), True), choose(fresh, t, jr.key(5), True)
-    )
-    for action in (
-        shown,
-        choose(state, t, jr.key(4), True),
-        choose(fresh, t, jr.key(4), True),
-    ):
-        leaves = jax.tree.leaves(spec.action, is_leaf=is_space)
-        for space, x in zip(leaves, jax.tree.leaves(action), strict=True):
+
+    @jax.jit
+    def play(key, again):
+        k_init, k_t, k_show, k_explore = jr.split(key, 4)
+        fresh = algorithm.init(spec, key=k_init)
+        t = instant(spec, 32, key=k_t)
+        show, explore = ft.partial(act, explore=False), ft.partial(act, explore=True)
+        one = jax.tree.map(lambda x: x[7:8], t)
+        policy, newborn = algorithm.policy(grown(fresh)), algorithm.policy(fresh)
+        return t, {
+            "shown": show(policy, t, key=k_show)[0],
+            "again": show(policy, t, key=again)[0],
+            "one": show(policy, one, key=jr.clone(k_show))[0],
+            "explored": explore(policy, t, key=k_explore)[0],
+            "roamed": explore(newborn, t, key=jr.clone(again))[0],
+        }
+
+    t, actions = play(jr.key(0), jr.key(1))
+    assert same(actions["shown"], actions["again"])  # showing needs no chance
+    _, others = play(jr.key(0), jr.key(2))
+    assert not same(actions["roamed"], others["roamed"])  # finding out does
+    close(actions["one"], jax.tree.map(lambda x: x[7:8], actions["shown"]), 1e-5)
+    spaces = jax.tree.leaves(spec.action, is_leaf=is_space)
+    for which in "shown", "explored", "roamed":
+        for space, x in zip(spaces, jax.tree.leaves(actions[which]), strict=True):
             assert x.dtype == space.dtype
-            assert x.shape == (64, *space.shape)
+            assert x.shape == (32, *space.shape)
             assert space.contains(np.asarray(x)).all()
-        if spec.masked and isinstance(spec.action, Discrete):
-            assert t.legal[jnp.arange(64), action].all()
-    one = choose(state, jax.tree.map(lambda x: x[7:8], t), jr.key(4), False)
-    close(one, jax.tree.map(lambda x: x[7:8], shown), 1e-5)
+        if spec.masked:
+            assert t.legal[jnp.arange(32), actions[which]].all()
+
+
+@each_algorithm
+def test_a_time_limit_is_bootstrapped_through_and_a_death_is_not(name, problem):
+    """A world of one state that pays 1: worth 1 / (1 - γ) if a clock cuts every step,
+    worth 1 if every step is the last."""
+    quick = {
+        "gamma": 0.5,
+        "learning_rate": 0.02,
+        "tau": 0.1,
+        "alpha": 1e-6,
+        "automatic": False,
+        "anneal": False,
+        "scale_rewards": False,
+        "clip_rewards": False,
+    }
+    algorithm, spec = small(ALGORITHMS[name], **quick), PROBLEMS[problem]
+    store = algorithm.store(spec)
+
+    @jax.jit
+    def worth(deadly, key):
+        k_init, k_live, k_sample, k_update = jr.split(key, 4)
+        state = algorithm.init(spec, key=k_init)
+        steps = experience(algorithm, spec, state, key=k_live)
+        one = jax.tree.map(lambda x: jnp.broadcast_to(x[:1, :1], x.shape), steps.obs)
+        steps = dataclasses.replace(
+            steps,
+            obs=one,
+            next_obs=one,
+            reward=jnp.ones_like(steps.reward),
+            terminated=jnp.full_like(steps.terminated, deadly),
+            truncated=jnp.full_like(steps.truncated, ~deadly),
+        )
+        kept = store.init(jax.tree.map(lambda x: x[0, 0], steps), envs=ENVS)
+        batch = store.sample(store.add(kept, steps), key=k_sample)
+        learn = lambda s, k: algorithm.update(s, batch, key=k)
+        return jax.lax.scan(learn, state, jr.split(k_update, 400))[1].metrics["value"]
+
+    assert worth(False, jr.key(0))[-1] == pytest.approx(2.0, abs=0.1)
+    assert worth(True, jr.key(0))[-1] == pytest.approx(1.0, abs=0.1)
