@@ -83,9 +83,10 @@ def test_conv_is_the_sum_over_its_window(key):
 
 
 def test_sizes_of_the_networks_for_images(key):
-    nature = jax.eval_shape(
-        lambda k: PlainCNN((84, 84, 4), "nature", fan_in, key=k), key
+    eye = lambda shape, kind: jax.eval_shape(
+        lambda k: PlainCNN(shape, kind, fan_in, key=k), key
     )
+    nature = eye((84, 84, 4), "nature")
     assert [c.weight.shape for c in nature.convs] == [
         (8, 8, 4, 32),
         (4, 4, 32, 64),
