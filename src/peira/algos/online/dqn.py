@@ -123,7 +123,7 @@ class DQN(Algorithm[State, Sample]):
     version: ClassVar = 1
     actors: ClassVar[int] = 1
 
-    learning_rate: Positive = 5e-4
+    learning_rate: Positive = 1e-3
     """Adam's step size."""
     gamma: Unit = 0.99
     """Discount."""
@@ -133,9 +133,9 @@ class DQN(Algorithm[State, Sample]):
     """Steps the replay keeps."""
     warmup: Whole = 1_000
     """Steps before the first update; until then actions are random."""
-    every: Count = 1
+    every: Count = 8
     """Steps between updates, over all environments."""
-    target_every: Count = 500
+    target_every: Count = 50
     """Updates between copies to the target network."""
     initial_epsilon: Unit = 1.0
     """Chance of a random action at the beginning."""
@@ -147,7 +147,7 @@ class DQN(Algorithm[State, Sample]):
     """Choose the next action by the online network."""
     dueling: bool = False
     """State value and advantages apart."""
-    n: Count = 1
+    n: Count = 3
     """Rewards summed before bootstrapping."""
     prioritised: bool = False
     """Replay surprising steps more often."""
