@@ -49,6 +49,12 @@ SMALL = {
     "minibatches": 2,
     "epochs": 2,
     "target_every": 2,
+    # so that every number matters within a few rounds
+    "learning_rate": 0.1,
+    "max_gradient": 0.1,
+    "prioritised": True,
+    "initial_epsilon": 0.9,
+    "target_noise": 1.0,
 }
 STEPS, ENVS, ROUNDS = 8, 2, 3
 ALGORITHMS = {name: algos.get(name) for name in algos.catalogue}
@@ -174,10 +180,16 @@ def program(name: str, problem: str) -> Any:
 def history(name: str, problem: str, seed: int) -> Any:
     """The last of some rounds: the life after it, and what it dealt and reported."""
     begin, advance = program(name, problem)
-    life = begin(jr.key(seed))
-    for i in range(ROUNDS):
-        life, seen = advance(life, jr.key(100 * seed + i))
+    first, *rest = keys_of(seed)
+    life = begin(first)
+    for key in rest:
+        life, seen = advance(life, key)
     return life, seen
+
+
+def keys_of(seed: int) -> list[Key]:
+    """A key for birth, and one for every round."""
+    return [jr.key(100 * seed + i) for i in range(ROUNDS + 1)]
 
 
 def numbers(tree: PyTree) -> list[np.ndarray]:

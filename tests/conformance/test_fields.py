@@ -12,7 +12,6 @@ import typing
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import pytest
 from small import (
@@ -21,6 +20,8 @@ from small import (
     CASES,
     close,
     ENVS,
+    history,
+    keys_of,
     MAIN,
     PROBLEMS,
     same,
@@ -35,15 +36,6 @@ from peira.core.checks import ranges
 each_algorithm = pytest.mark.parametrize(("name", "problem"), MAIN)
 FIELDS = [(n, f.name) for n, cls in ALGORITHMS.items() for f in dataclasses.fields(cls)]
 each_field = pytest.mark.parametrize(("name", "field"), FIELDS)
-
-# Whatever makes every number matter within a few rounds.
-BUSY = {
-    "learning_rate": 0.1,
-    "max_gradient": 0.1,
-    "prioritised": True,
-    "initial_epsilon": 0.9,
-    "target_noise": 1.0,
-}
 
 
 def hints(cls: type[Algorithm]) -> dict[str, typing.Any]:
@@ -116,22 +108,27 @@ def other(value: typing.Any, hint: typing.Any) -> typing.Any:
     return value / 2
 
 
-def behaviour(algorithm: Algorithm, problem: str, key: jax.Array) -> typing.Any:
-    """Some rounds of a life, and all they dealt and reported."""
+def behaviour(algorithm: Algorithm, problem: str, keys: jax.Array) -> typing.Any:
+    """What `history` tells of the algorithm: its birth and rounds, by these keys."""
     spec = PROBLEMS[problem]
-    k_birth, k_rounds = jr.split(key)
     return jax.lax.scan(
         lambda life, k: turn(algorithm, spec, life, key=k),
-        birth(algorithm, spec, key=k_birth),
-        jr.split(k_rounds, 3),
+        birth(algorithm, spec, key=keys[0]),
+        keys[1:],
     )
 
 
 def script(algorithm: Algorithm, problem: str) -> typing.Any:
     """All an algorithm would compute, written out, and when."""
-    jaxpr = jax.make_jaxpr(lambda k: behaviour(algorithm, problem, k))(jr.key(0))
+    keys = jnp.stack(keys_of(0))
+    jaxpr = jax.make_jaxpr(lambda k: behaviour(algorithm, problem, k))(keys)
     rhythm = algorithm.store(PROBLEMS[problem]).rhythm(envs=ENVS)
     return rhythm, re.sub("0x[0-9a-f]+", "", str(jaxpr))
+
+
+@ft.cache
+def usual_script(name: str, problem: str) -> typing.Any:
+    return script(small(ALGORITHMS[name]), problem)
 
 
 def float_fields(algorithm: Algorithm) -> list[str]:
@@ -146,21 +143,22 @@ def float_fields(algorithm: Algorithm) -> list[str]:
 def sweep(name: str, problem: str) -> typing.Any:
     """Lives under `vmap` that differ in one float field each, the first in none and
     the last in its seed; and the fields."""
-    algorithm = small(ALGORITHMS[name], **BUSY)
+    algorithm = small(ALGORITHMS[name])
     names = float_fields(algorithm)
     usual = np.array([getattr(algorithm, n) for n in names], np.float32)
     values = np.tile(usual, (len(names) + 2, 1))
     for i, n in enumerate(names):
         values[i + 1, i] = other(float(usual[i]), hints(type(algorithm))[n])
-    seeds = [jr.key(0)] * (len(names) + 1) + [jr.key(1)]
+    same_seed, other_seed = jnp.stack(keys_of(1)), jnp.stack(keys_of(2))
+    keys = jnp.stack([same_seed] * (len(names) + 1) + [other_seed])
 
-    def live(values: jax.Array, key: jax.Array) -> typing.Any:
+    def live(values: jax.Array, keys: jax.Array) -> typing.Any:
         fields = dict(zip(names, values, strict=True))
-        return behaviour(dataclasses.replace(algorithm, **fields), problem, key)
+        return behaviour(dataclasses.replace(algorithm, **fields), problem, keys)
 
     # The checker takes the carry of a batched scan for a key consumed before.
     with jax.debug_key_reuse(False):
-        return names, jax.jit(jax.vmap(live))(jnp.asarray(values), jnp.stack(seeds))
+        return names, jax.jit(jax.vmap(live))(jnp.asarray(values), keys)
 
 
 def lane(lives: typing.Any, i: int) -> typing.Any:
@@ -169,11 +167,14 @@ def lane(lives: typing.Any, i: int) -> typing.Any:
 
 @each_algorithm
 def test_a_sweep_of_fields_and_seeds_is_a_vmap(name, problem):
-    _, lives = sweep(name, problem)
-    algorithm = small(ALGORITHMS[name], **BUSY)
-    alone = jax.jit(lambda key: behaviour(algorithm, problem, key))
-    close(lane(lives, 0), alone(jr.key(0)), 1e-3)
-    close(lane(lives, -1), alone(jr.key(1)), 1e-3)
+    _, (lives, _) = sweep(name, problem)
+    close(lane(lives, 0), history(name, problem, 1)[0], 1e-3)
+    close(lane(lives, -1), history(name, problem, 2)[0], 1e-3)
+
+
+@each_algorithm
+def test_the_script_is_the_same_each_time(name, problem):
+    assert script(small(ALGORITHMS[name]), problem) == usual_script(name, problem)
 
 
 @each_field
@@ -182,12 +183,11 @@ def test_no_field_is_dead(name, field):
     if field == "vision":
         images = [p for n, p in CASES if n == name and p.startswith("image")]
         problem = images[0]  # nothing else has a network for them
-    usual = small(cls, **BUSY)
+    usual = small(cls)
     value = getattr(usual, field)
     if isinstance(value, float):
         names, lives = sweep(name, problem)
         assert not same(lane(lives, 0), lane(lives, names.index(field) + 1))
     else:
         changed = dataclasses.replace(usual, **{field: other(value, hints(cls)[field])})
-        assert script(usual, problem) == script(usual, problem)
-        assert script(usual, problem) != script(changed, problem)
+        assert script(changed, problem) != usual_script(name, problem)

@@ -26,8 +26,7 @@ Batch = TypeVar("Batch")  # what one update consumes
 class Env(eqx.Module, Generic[World]):
     """A world written in JAX, for ONE actor: pure functions that the engine vmaps.
 
-    `reset` may also return the mask of legal actions as a third value when
-    `spec.masked`. The engine resets when an episode is over; a world never does.
+    The engine resets when an episode is over; a world never does.
     """
 
     @property
@@ -36,8 +35,8 @@ class Env(eqx.Module, Generic[World]):
 
     @abc.abstractmethod
     def reset(self, *, key: Key) -> tuple[World, Obs, PyTree]:
-        """Open an episode: the world, its first observation, the legal actions
-        (`None` without a mask)."""
+        """Open an episode: the world, its first observation, the mask of legal actions
+        (`None` unless `spec.masked`)."""
 
     @abc.abstractmethod
     def step(
