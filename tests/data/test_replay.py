@@ -114,9 +114,7 @@ def test_rhythm():
 
 def test_a_replay_too_small_for_its_windows_says_so():
     example = jax.tree.map(lambda x: x[0, 0], block(0, 1, 1))
-    with pytest.raises(
-        BadConfig, match="too small for 4 environments"
-    ):
+    with pytest.raises(BadConfig, match="too small for 4 environments"):
         Replay(capacity=8, window=3).init(example, envs=4)
     with pytest.raises(BadConfig, match=r"Replay\.capacity = 0"):
         Replay(capacity=0)

@@ -68,7 +68,7 @@ class Box(Space):
 
     def contains(self, x: np.ndarray) -> np.ndarray:
         inside = (x >= self.low) & (x <= self.high)
-        return inside.reshape(*x.shape[: x.ndim - len(self.shape)], -1).all(axis=-1)
+        return np.all(inside.reshape(*x.shape[: x.ndim - len(self.shape)], -1), axis=-1)
 
     def to_json(self) -> dict[str, Any]:
         def side(x: np.ndarray) -> Any:  # one number when all entries agree
@@ -126,7 +126,7 @@ class MultiDiscrete(Space):
         return np.dtype(np.int32)
 
     def contains(self, x: np.ndarray) -> np.ndarray:
-        return ((x >= 0) & (x < np.array(self.nvec))).all(axis=-1)
+        return np.all((x >= 0) & (x < np.array(self.nvec)), axis=-1)
 
     def to_json(self) -> dict[str, Any]:
         return {"space": "MultiDiscrete", "nvec": list(self.nvec)}

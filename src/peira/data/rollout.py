@@ -3,9 +3,10 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..core import (
+    Arrays,
     check_fields,
     Count,
     Key,
@@ -97,13 +98,13 @@ class ScaledRewards(Store[Scales, Transition]):
 
 def discounted_sums(
     running: Float[Array, " env"],
-    reward: Float[Array, "time env"],
-    over: Array,
+    reward: Float[Arrays, "time env"],
+    over: Bool[Arrays, "time env"],
     gamma: float | Float[Array, ""],
 ) -> tuple[Float[Array, "time env"], Float[Array, " env"]]:
     """`Gₜ = γ Gₜ₋₁ + rₜ`, begun anew after the end of an episode."""
 
-    def forward(g: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+    def forward(g: Array, x: tuple[Arrays, Arrays]) -> tuple[Array, Array]:
         r, o = x
         g = gamma * g + r
         return jnp.where(o, 0.0, g), g

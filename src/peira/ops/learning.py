@@ -39,7 +39,7 @@ def descend(
     """One step of size `rate` down the loss along `tx`'s direction; and what else
     the loss had to say."""
     grads, aux = jax.grad(loss, has_aux=True)(old.net)
-    direction, opt = tx.update(grads, old.opt, old.net)
+    direction, opt = tx.update(grads, old.opt, old.net)  # type: ignore[arg-type]
     net = jax.tree.map(lambda w, d: w - rate * d, old.net, direction)
     return Trainable(net, opt), aux
 

@@ -27,6 +27,7 @@ from jaxtyping import Array, Float, Int
 from ...core import (
     Action,
     Algorithm,
+    Arrays,
     Box,
     Count,
     fold,
@@ -115,7 +116,7 @@ def target(
     *,
     gamma: Number,
     key: Key,
-) -> Float[Array, " batch"]:
+) -> Float[Arrays, " batch"]:
     """`y`: the entropy of the next action is part of its worth (eqs. 3 and 5)."""
     action, log_prob = draw(actor, steps.next_obs, key=key)
     value = jax.vmap(critic)(steps.next_obs, action).min(axis=-1) - alpha * log_prob

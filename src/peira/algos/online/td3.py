@@ -28,6 +28,7 @@ from jaxtyping import Array, Float, Int
 from ...core import (
     Action,
     Algorithm,
+    Arrays,
     Box,
     Count,
     fold,
@@ -122,7 +123,7 @@ def target(
     noise: Number,
     clip: Number,
     key: Key,
-) -> Float[Array, " batch"]:
+) -> Float[Arrays, " batch"]:
     """`y`, with the target policy smoothed by clipped noise (eqs. 10 and 14)."""
     action = jax.vmap(actor)(steps.next_obs)
     smooth = jnp.clip(noise * jr.normal(key, action.shape), -clip, clip)
@@ -135,8 +136,8 @@ def critic_loss(
     critic: Ensemble[Critic],
     obs: Obs,
     action: Float[Array, "batch act"],
-    y: Float[Array, " batch"],
-    weight: Float[Array, " batch"],
+    y: Float[Arrays, " batch"],
+    weight: Float[Arrays, " batch"],
 ) -> tuple[Float[Array, ""], Float[Array, "batch member"]]:
     """`Σᵢ E[w (Qᵢ - y)²]` and the errors."""
     td = jax.vmap(critic)(obs, action) - y[:, None]
