@@ -284,3 +284,15 @@ def test_the_first_ratio_is_exactly_one():
         report = algorithm.update(state, batch, key=jr.key(2))[1].metrics
         assert report["kl"] == pytest.approx(0, abs=1e-6)
         assert report["clipped"] == 0
+
+
+def test_actions_are_clipped_into_the_box_and_remembered_unclipped():
+    algorithm = PPO(**SMALL, initial_log_std=1.0)
+    policy = algorithm.policy(algorithm.init(REAL, key=jr.key(0)))
+    t = TimeStep(jnp.ones(3), jnp.zeros(()), jnp.array(False))
+    one = lambda k: policy((), t, key=k, explore=True)
+    action, _, memory = jax.vmap(one)(jr.split(jr.key(0), 200))
+    np.testing.assert_allclose(
+        action, 1 + 2 * jnp.clip(memory.choice, -1, 1), atol=1e-5
+    )
+    assert jnp.abs(memory.choice).max() > 2

@@ -249,3 +249,14 @@ def test_before_the_first_update_actions_fill_the_box():
         assert BOX.contains(actions).all()
         np.testing.assert_allclose(actions.mean(axis=0), 1, atol=0.1)
         np.testing.assert_allclose(actions.std(axis=0), 4 / np.sqrt(12), atol=0.06)
+
+
+def test_before_the_first_update_a_finite_choice_is_uniform():
+    algorithm = DiscreteSAC(hidden=(4,))
+    policy = algorithm.policy(
+        algorithm.init(Spec(box(-2, 2, 3), Discrete(3)), key=jr.key(0))
+    )
+    t = TimeStep(jnp.array([9.0, -9.0, 9.0]), jnp.zeros(()), jnp.array(False))
+    act = jax.jit(jax.vmap(lambda k: policy((), t, key=k, explore=True)[0]))
+    count = np.bincount(act(jr.split(jr.key(0), 3000)), minlength=3)
+    assert ((count - 1000) ** 2 / 1000).sum() < 14  # 2 degrees of freedom

@@ -149,15 +149,16 @@ def sweep(name: str, problem: str) -> typing.Any:
     values = np.tile(usual, (len(names) + 2, 1))
     for i, n in enumerate(names):
         values[i + 1, i] = other(float(usual[i]), hints(type(algorithm))[n])
-    same_seed, other_seed = jnp.stack(keys_of(1)), jnp.stack(keys_of(2))
-    keys = jnp.stack([same_seed] * (len(names) + 1) + [other_seed])
 
     def live(values: jax.Array, keys: jax.Array) -> typing.Any:
         fields = dict(zip(names, values, strict=True))
         return behaviour(dataclasses.replace(algorithm, **fields), problem, keys)
 
-    # The checker takes the carry of a batched scan for a key consumed before.
+    # Lives share their keys on purpose; and the checker takes the carry of a batched
+    # scan for a key consumed before.
     with jax.debug_key_reuse(False):
+        same_seed, other_seed = jnp.stack(keys_of(1)), jnp.stack(keys_of(2))
+        keys = jnp.stack([same_seed] * (len(names) + 1) + [other_seed])
         return names, jax.jit(jax.vmap(live))(jnp.asarray(values), keys)
 
 
