@@ -218,17 +218,6 @@ def test_seeds_side_by_side_are_the_single_seeds(tmp_path):
     alone = Plan(**vars(setting.plan) | {"seeds": (1,)})
     one = setting._replace(plan=alone).run(tmp_path / "one").metrics().to_pydict()
     rows = [i for i, seed in enumerate(many["seed"]) if seed == 1]
-    print(
-        "DIFF",
-        {
-            n: max(
-                abs(many[n][i] - one[n][j])
-                for j, i in enumerate(rows)
-                if one[n][j] is not None
-            )
-            for n in one
-        },
-    )
     for name in ("step", "episodes", "return", "value_loss", "policy_loss"):
         np.testing.assert_allclose(
             [many[name][i] for i in rows], one[name], rtol=1e-5, atol=1e-6
@@ -275,6 +264,62 @@ def refuse():
 def test_what_fails_in_a_process_is_said_with_its_seed(tmp_path, act, said):
     with pytest.raises(PeiraError, match=rf"(seed \d: .*{said}.*){{2}}"):
         hosted(partial(elsewhere, act), seeds=(0, 1)).run(tmp_path / "a")
+
+
+def broken():
+    raise OSError("no such\nfile")
+
+
+@pytest.mark.parametrize(
+    ("env", "changes"),
+    [
+        (broken, {}),
+        (partial(elsewhere, broken), {"seeds": (0, 1)}),
+        (partial(elsewhere, broken), {"processes": True}),
+    ],
+)
+def test_an_environment_that_cannot_be_made_is_one_line(tmp_path, env, changes):
+    with pytest.raises(PeiraError, match="making it raised OSError: no such") as caught:
+        hosted(env, **changes).run(tmp_path / "a")
+    assert "\n" not in str(caught.value)
+
+
+def vector():
+    mode = gymnasium.vector.AutoresetMode.SAME_STEP
+    make = lambda: gymnasium.make("CartPole-v1")
+    return gymnasium.vector.SyncVectorEnv([make] * 4, autoreset_mode=mode)
+
+
+def test_a_vector_environment_brings_its_own_number(tmp_path):
+    mine = vector()
+    run = hosted(mine).run(tmp_path / "a")
+    assert run.metrics()["step"].to_pylist()[0] == 4
+    assert not mine.closed
+    same(run, hosted(vector).run(tmp_path / "b"))
+    with pytest.raises(BadConfig, match=r"Plan.envs = 2: .* brings 4 environments"):
+        hosted(mine, envs=2).run(tmp_path / "c")
+
+
+class Closing(gymnasium.Wrapper):
+    """Knows whether it was closed."""
+
+    closed = False
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_plan_that_is_refused_leaves_no_environment_open(tmp_path):
+    opened = []
+
+    def make():
+        opened.append(Closing(gymnasium.make("CartPole-v1")))
+        return opened[-1]
+
+    with pytest.raises(BadConfig, match="nothing would be learned"):
+        hosted(make, steps=2).run(tmp_path / "a")
+    assert opened
+    assert all(env.closed for env in opened)
 
 
 def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(tmp_path):

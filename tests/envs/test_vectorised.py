@@ -1,5 +1,7 @@
 """The user's own vector environments."""
 
+import threading
+
 import gymnasium
 import numpy as np
 import pytest
@@ -72,13 +74,19 @@ def test_other_ways_of_resetting_are_refused():
 
 
 def test_no_two_users_share_one():
-    shared = vector()
-    first = make(shared)
-    with pytest.raises(BadConfig, match="in use already"):
-        make(shared)
-    first.close()
-    a, b = make(vector), make(vector)  # a function returns a new one
-    assert a.env is not b.env
+    mine = vector()
+    a, b = make(mine), make(mine)
+    assert len({id(mine), id(a.env), id(b.env)}) == 3
+    a.close()
+    b.reset(0)
+    assert not mine.closed
+
+
+def test_one_that_cannot_be_copied_is_refused():
+    mine = vector()
+    mine.lock = threading.Lock()
+    with pytest.raises(BadConfig, match="give a function that returns it"):
+        make(mine)
 
 
 def test_restoring_begins_new_episodes():

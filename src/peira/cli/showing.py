@@ -13,7 +13,7 @@ from ..engine.evaluate import Episodes, evaluation_seed, evaluator, play
 from ..engine.policies import LoadedPolicy
 from ..engine.record import write_video
 from ..engine.run import Run
-from ..envs import Hosted, make
+from ..envs import Hosted, make, shut
 from ..evidence import difference, Estimate, mean, probability_of_improvement
 from ..evidence.curves import Curve, curve, describe, draw
 
@@ -80,8 +80,7 @@ def evaluate(
             for one in found.policies
         }
     finally:
-        if isinstance(world, Hosted):
-            world.close()
+        shut(world)
 
 
 class Film(NamedTuple):
@@ -105,8 +104,7 @@ def watch(
     try:
         frames, earned = play(found.policies[0].policy, world, seed=seed)
     finally:
-        if isinstance(world, Hosted):
-            world.close()
+        shut(world)
     home = found.run.path if found.run else Path()
     return Film(write_video(Path(out or home / "episode.mp4"), frames), earned)
 

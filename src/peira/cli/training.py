@@ -2,6 +2,7 @@
 notebook."""
 
 import contextlib
+import dataclasses
 import datetime
 import sys
 import time
@@ -12,12 +13,11 @@ from typing import Any, NamedTuple
 from ..algos import catalogue, get
 from ..core import Algorithm, BadConfig, EnvironmentFault, unknown
 from ..engine.fields import plain, rebuild
-from ..engine.loop import beat
 from ..engine.plan import Plan
 from ..engine.run import Run
 from ..engine.sinks import make_sink, Sink
-from ..engine.train import train as train_run
-from ..envs import Hosted, make
+from ..engine.train import Problem, train as train_run
+from ..envs import shut
 from .fields import build, hints
 from .showing import curve_of, watch
 
@@ -105,11 +105,9 @@ class Task(NamedTuple):
     def check(self) -> None:
         """Raise `PeiraError` if the algorithm cannot serve the environment or the
         plan's counts do not fit."""
-        world = make(self.env, envs=1, backend=self.plan.backend, **self.env_kwargs)
-        if isinstance(world, Hosted):
-            world.close()
-        envs = self.plan.envs or getattr(type(self.algorithm), "actors", 1)
-        beat(self.algorithm, world.spec, self.plan, envs=envs)
+        here = dataclasses.replace(self.plan, processes=False)  # they start slowly
+        world, _ = Problem(self.algorithm, self.env, here, "", self.env_kwargs).open()
+        shut(world)
 
     def start(
         self, *, name: str | None, runs: Path, sinks: Sequence[str], film: bool

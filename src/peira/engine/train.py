@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from ..core import Algorithm, Env, NumericalFault
-from ..envs import Hosted, make
+from ..core import Algorithm, BadConfig, Env, NumericalFault
+from ..envs import Hosted, make, shut
 from . import checkpoint, policies
 from .compiled import Compiled
 from .evaluate import evaluation_seed, Evaluator, evaluator
@@ -28,7 +28,6 @@ from .sinks import Sink
 
 
 MakeEnv: TypeAlias = Any  # an id, a callable, an environment
-BLOCK = 32  # steps per block of work where a host environment leaves the choice
 ROWS = 100  # lines in the log of a run
 
 
@@ -50,9 +49,28 @@ class Problem(NamedTuple):
             **self.kwargs,
         )
 
-    @property
-    def envs(self) -> int:
-        return self.plan.envs or getattr(type(self.algorithm), "actors", 1)
+    def open(self) -> tuple[Env | Hosted, Beat]:
+        """The world to train in, and the run counted out."""
+        envs = self.plan.envs or getattr(type(self.algorithm), "actors", 1)
+        world = self.make(envs)
+        try:
+            if isinstance(world, Hosted) and world.envs != envs:
+                envs = own_number(world, self.plan)
+            return world, beat(self.algorithm, world.spec, self.plan, envs=envs)
+        except BaseException:
+            shut(world)
+            raise
+
+
+def own_number(world: Hosted, plan: Plan) -> int:
+    """How many environments a vector environment brings; raises `BadConfig` where the
+    plan asks for another number."""
+    if plan.envs:
+        raise BadConfig(
+            f"Plan.envs = {plan.envs}: {world.name} brings {world.envs} environments; "
+            "leave it out"
+        )
+    return world.envs
 
 
 def train(
@@ -72,8 +90,7 @@ def train(
     the last checkpoint intact when a metric is not finite.
     """
     problem = Problem(algorithm, env, plan, name, dict(env_kwargs or {}))
-    world = problem.make(problem.envs)
-    counted = beat(algorithm, world.spec, plan, envs=problem.envs)
+    world, counted = problem.open()
     for sink in sinks:
         sink.start(run.config, list(plan.seeds), counted.blocks * counted.stride)
     try:
@@ -93,8 +110,7 @@ def train_seed(
     problem: Problem, path: Path, seed: int, sink: Sink, *, resume: bool
 ) -> None:
     """One seed of a run, in a process of its own."""
-    world = problem.make(problem.envs)
-    counted = beat(problem.algorithm, world.spec, problem.plan, envs=problem.envs)
+    world, counted = problem.open()
     run = Run.open(path)
     Trainer(problem, world, counted, run, (seed,), [sink]).train(resume)
 
@@ -175,8 +191,7 @@ class Trainer:
                         raise KeyboardInterrupt
         finally:
             self.loop.close()
-            if isinstance(self.arena, Hosted):
-                self.arena.close()
+            shut(self.arena)
 
     def _chunk(self, started: float) -> None:
         """Go on to the next line of the log."""

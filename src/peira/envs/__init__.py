@@ -8,7 +8,7 @@ from .classic import (
     Pendulum,
     TimeLimit,
 )
-from .hosted import Hosted
+from .hosted import Hosted, shut
 from .make import as_gymnasium, frame, make
 from .probes import Chain, Match, PROBES, Reach
 
@@ -28,4 +28,5 @@ __all__ = [
     "as_gymnasium",
     "frame",
     "make",
+    "shut",
 ]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from ..core import BadConfig, Env, unknown
+from ..core import BadConfig, Env, EnvironmentFault, PeiraError, unknown
 from .bodies import Bodies
 from .hosted import Hosted
 from .vectorised import Vectorised
@@ -44,9 +44,9 @@ class Made(NamedTuple):
 class Copied(NamedTuple):
     """Opens a copy of an environment, so that no two users share one."""
 
-    example: gymnasium.Env
+    example: Any
 
-    def __call__(self) -> gymnasium.Env:
+    def __call__(self) -> Any:
         try:
             return copy.deepcopy(self.example)
         except Exception as error:
@@ -60,7 +60,8 @@ def host(
     env: Any, *, envs: int, processes: bool, kwargs: Mapping[str, Any]
 ) -> Env | Hosted:
     """Environments for the engine from an id, `module:function`, a function, an
-    environment or a vector environment (which brings its own number)."""
+    environment or a vector environment (which brings its own number). What is made
+    already is copied."""
     if isinstance(env, str):
         function = named_function(env)
         if function is None:
@@ -74,7 +75,7 @@ def host(
                 "for an environment that is made already"
             )
         if isinstance(env, gymnasium.vector.VectorEnv):
-            return Vectorised(env)
+            return Vectorised(Copied(env)())
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         return Bodies(Copied(env), name, envs=envs, processes=processes)
     if not callable(env):
@@ -83,7 +84,15 @@ def host(
             "gymnasium.Env, or a gymnasium.Env"
         )
     name = getattr(env, "__qualname__", type(env).__name__)
-    first = env(**kwargs)
+    try:
+        first = env(**kwargs)
+    except PeiraError:
+        raise
+    except Exception as error:
+        raise EnvironmentFault(
+            f"{name}: making it raised {type(error).__name__}: "
+            f"{' '.join(str(error).split())}"
+        ) from error
     if isinstance(first, Env):
         return first
     if isinstance(first, gymnasium.vector.VectorEnv):

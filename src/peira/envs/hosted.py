@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Action, Outcome, Spec, TimeStep
+from ..core import Action, Env, Outcome, Spec, TimeStep
 
 
 class Hosted(abc.ABC):
@@ -56,3 +56,9 @@ class Hosted(abc.ABC):
 def episode_seed(seed: int, env: int, episode: int) -> int:
     """The seed of one episode, shared with no other."""
     return int(np.random.SeedSequence((seed, env, episode)).generate_state(1)[0])
+
+
+def shut(env: Env | Hosted) -> None:
+    """Close what has to be closed."""
+    if isinstance(env, Hosted):
+        env.close()

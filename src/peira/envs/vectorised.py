@@ -1,8 +1,7 @@
 """A vector environment of the user's own, which resets within the step."""
 
 import warnings
-from typing import Any, ClassVar
-from weakref import WeakSet
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -17,10 +16,8 @@ class Vectorised(Hosted):
     """A `gymnasium.vector.VectorEnv` in `AutoresetMode.SAME_STEP`.
 
     It seeds its first episodes only and cannot be replayed: a restored run begins new
-    episodes. No two runs may share one.
+    episodes.
     """
-
-    taken: ClassVar[WeakSet[VectorEnv]] = WeakSet()
 
     def __init__(self, env: VectorEnv):
         self.env, self.envs, self.count = env, env.num_envs, 0
@@ -29,11 +26,6 @@ class Vectorised(Hosted):
             raise BadConfig(
                 f"{self.name}: make the vector environment with "
                 "autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
-            )
-        if env in self.taken:
-            raise BadConfig(
-                f"{self.name}: this vector environment is in use already; give a "
-                "function that returns a new one"
             )
         self.obs = Port(env.single_observation_space, "observation", self.name)
         self.act = Port(env.single_action_space, "action", self.name)
@@ -44,7 +36,6 @@ class Vectorised(Hosted):
         self.max_steps = env.spec.max_episode_steps if env.spec else None
         masked = self.choices is not None and "action_mask" in env.reset(seed=0)[1]
         self.spec = Spec(self.obs.space, self.act.space, masked)
-        self.taken.add(env)
 
     def reset(self, seed: int) -> TimeStep:
         self.seed, self.count = seed, 0
@@ -145,6 +136,5 @@ class Vectorised(Hosted):
         return np.asarray(frames[0], np.uint8)
 
     def close(self) -> None:
-        self.taken.discard(self.env)
         if not self.env.closed:
             self.env.close()
