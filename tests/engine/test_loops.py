@@ -23,7 +23,7 @@ class Mirror(Hosted):
         self.env, self.key = env, jr.key(0)
         self._step = jax.jit(jax.vmap(lambda w, a: env.step(w, a, key=self.key)))
 
-    def reset(self, seed: int) -> TimeStep:
+    def reset(self, seed: int, first: int = 0) -> TimeStep:
         self.fresh = jax.vmap(lambda _: self.env.reset(key=self.key)[:2])(
             jnp.arange(self.envs)
         )

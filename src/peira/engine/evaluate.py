@@ -96,17 +96,26 @@ def compiled_evaluator(env: Env, *, episodes: int, explore: bool) -> Evaluator:
 
 def hosted_evaluator(env: Hosted, *, episodes: int, explore: bool) -> Evaluator:
     @jax.jit
-    def choose(policy: Policy, carry: PyTree, t: TimeStep, key: Key, step: Any):
-        return act(policy, carry, t, key=fold(key, "act", step), explore=explore)
+    def choose(
+        policy: Policy, carry: PyTree, t: TimeStep, key: Key, first: Any, step: Any
+    ) -> Any:
+        def one(carry: PyTree, t: TimeStep, episode: Array) -> Any:
+            own = fold(key, "act", episode, step)
+            return policy(carry, t, key=own, explore=explore)
 
-    def batch(policy: Policy, seed: int) -> Episodes:
-        """One episode of each environment."""
-        t, key = env.reset(seed), root(seed)
+        return jax.vmap(one)(carry, t, first + jnp.arange(env.envs))
+
+    def batch(policy: Policy, seed: int, first: int) -> Episodes:
+        """One episode of each environment; what an episode draws depends on its number
+        alone, not on how many are played side by side."""
+        t, key = env.reset(seed, first), root(seed)
         carry = actors(policy, env.envs)
         alive = np.ones(env.envs, bool)
         returns, lengths = np.zeros(env.envs), np.zeros(env.envs, int)
         for step in range(LONGEST):
-            action, carry, _ = choose(policy, carry, t, key, np.int32(step))
+            action, carry, _ = choose(
+                policy, carry, t, key, np.int32(first), np.int32(step)
+            )
             out, t = env.step(jax.tree.map(np.asarray, action))
             returns += np.where(alive, out.reward, 0.0)
             lengths += alive
@@ -116,8 +125,7 @@ def hosted_evaluator(env: Hosted, *, episodes: int, explore: bool) -> Evaluator:
         return Episodes(returns, lengths)
 
     def call(policy: Policy, seed: int) -> Episodes:
-        rounds = -(-episodes // env.envs)
-        parts = [batch(policy, seed + i) for i in range(rounds)]
+        parts = [batch(policy, seed, i) for i in range(0, episodes, env.envs)]
         returns = np.concatenate([p.returns for p in parts])[:episodes]
         lengths = np.concatenate([p.lengths for p in parts])[:episodes]
         return Episodes(returns, lengths)

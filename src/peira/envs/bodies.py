@@ -149,9 +149,9 @@ class Bodies(Hosted):
             rest = [Body(open_env, name, i) for i in range(1, envs)]
             self.fleet = Here([first, *rest])
 
-    def reset(self, seed: int) -> TimeStep:
+    def reset(self, seed: int, first: int = 0) -> TimeStep:
         self.seed, self.count = seed, 0
-        seen = self.fleet.call("begin", [(seed,)] * self.envs)
+        seen = self.fleet.call("begin", [(seed, first + i) for i in range(self.envs)])
         obs, legal = self._batch(seen)
         return TimeStep(
             obs, np.zeros(self.envs, np.float32), np.ones(self.envs, bool), legal

@@ -45,7 +45,6 @@ class Body:
     """One environment, reset as soon as an episode is over."""
 
     def __init__(self, open_env: OpenEnv, name: str, index: int):
-        self.index = index
         self.where = f"{name}, environment {index}"
         self.count = 0
         self.env = self._try("making it", open_env)
@@ -81,9 +80,10 @@ class Body:
                 f"{type(error).__name__}: {lines[0]}"
             ) from error
 
-    def begin(self, seed: int) -> Seen:
-        """Open episode 0 under a seed."""
-        self.seed, self.episode, self.count, self.reward = seed, -1, 0, 0.0
+    def begin(self, seed: int, index: int) -> Seen:
+        """Open episode 0 of the environment of that index under a seed."""
+        self.seed, self.index = seed, index
+        self.episode, self.count, self.reward = -1, 0, 0.0
         return self._open()
 
     def _open(self) -> Seen:
@@ -141,6 +141,7 @@ class Body:
         """How to come back to this instant, as plain JSON."""
         leaves = zip(*(self.act.take(a) for a in self.actions), strict=True)
         return {
+            "index": self.index,
             "episode": self.episode,
             "steps": self.count,
             "reward": self.reward,
@@ -153,7 +154,7 @@ class Body:
     ) -> tuple[Seen, float, bool, bool]:
         """What is seen now, the last reward, whether an episode opens here, and
         whether all is as it was: if not, a new episode has begun."""
-        self.seed, self.episode = seed, saved["episode"]
+        self.seed, self.index, self.episode = seed, saved["index"], saved["episode"]
         self.count, self.reward = saved["steps"], saved["reward"]
         self._reset()
         kept = zip(self.act.leaves, saved["actions"], strict=False)

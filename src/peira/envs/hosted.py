@@ -26,9 +26,9 @@ class Hosted(abc.ABC):
     """The time limit, where the environment has one."""
 
     @abc.abstractmethod
-    def reset(self, seed: int) -> TimeStep:
+    def reset(self, seed: int, first: int = 0) -> TimeStep:
         """Begin anew. Episode k of environment i under seed s is reset with a seed of
-        its own, drawn from (s, i, k)."""
+        its own, drawn from (s, first + i, k)."""
 
     @abc.abstractmethod
     def step(self, action: Action) -> tuple[Outcome, TimeStep]:

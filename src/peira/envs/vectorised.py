@@ -37,9 +37,9 @@ class Vectorised(Hosted):
         masked = self.choices is not None and "action_mask" in env.reset(seed=0)[1]
         self.spec = Spec(self.obs.space, self.act.space, masked)
 
-    def reset(self, seed: int) -> TimeStep:
+    def reset(self, seed: int, first: int = 0) -> TimeStep:
         self.seed, self.count = seed, 0
-        seeds: Any = [episode_seed(seed, i, 0) for i in range(self.envs)]
+        seeds: Any = [episode_seed(seed, first + i, 0) for i in range(self.envs)]
         obs, info = self._try(lambda: self.env.reset(seed=seeds))
         zero, first = np.zeros(self.envs, np.float32), np.ones(self.envs, bool)
         return TimeStep(self._batch(obs), zero, first, self._legal(info))
