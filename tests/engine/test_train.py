@@ -240,6 +240,49 @@ def test_seeds_in_processes_are_the_single_seeds_even_when_stopped(tmp_path):
     same(hosted("CartPole-v1", seeds=(1,)).run(tmp_path / "one"), resumed)
 
 
+def test_seeds_whose_parent_is_killed_save_and_stop(tmp_path):
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1]);"
+        "import test_train as t; from pathlib import Path;"
+        "kill = lambda: os.kill(os.getpid(), signal.SIGKILL);"
+        "long = t.hosted('CartPole-v1', seeds=(0, 1), steps=100_000);"
+        "long.run(Path(sys.argv[2]), t.At(1, kill))"
+    )
+    path, here = tmp_path / "a", str(Path(__file__).parent)
+    words = [sys.executable, "-c", code, here, str(path)]
+    # All of them hold the pipe: it ends with the last.
+    parent = subprocess.run(words, check=False, stderr=subprocess.PIPE)
+    assert parent.returncode == -signal.SIGKILL
+    assert b"Traceback" not in parent.stderr
+    run = Run.open(path)
+    assert not run.done
+    assert not run.busy
+    for seed in (0, 1):
+        saved = checkpoint.steps(path / f"seed-{seed}" / "checkpoints")
+        assert 0 < max(saved) < 100_000
+
+
+def test_no_two_processes_train_one_run(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "import test_train as t; from pathlib import Path;"
+        "t.TINY.run(Path(sys.argv[2]), resume=True)"
+    )
+    path, here = tmp_path / "a", str(Path(__file__).parent)
+    words = [sys.executable, "-c", code, here, str(path)]
+    said = []
+
+    def another():
+        assert Run.open(path).busy
+        said.append(subprocess.run(words, check=False, stderr=subprocess.PIPE).stderr)
+
+    run = TINY.run(path, At(110, another))
+    assert f"RunFault: {path} is being trained by another process" in str(said[0])
+    assert run.done
+    assert not run.busy
+    same(TINY.run(tmp_path / "b"), run)
+
+
 def test_a_world_that_no_other_process_can_make_is_one_line(tmp_path):
     env = lambda: gymnasium.make("CartPole-v1")
     with pytest.raises(BadConfig, match="several seeds") as caught:

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import datetime
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,7 +122,6 @@ class Task(NamedTuple):
         self, run: Run, *, sinks: Sequence[Sink], film: bool, resume: bool
     ) -> Run:
         """Train to the end, then draw the curve and film an episode."""
-        started = time.perf_counter()
         try:
             train_run(
                 self.algorithm,
@@ -137,8 +135,6 @@ class Task(NamedTuple):
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"go on with: peira resume {run.path}") from None
-        finally:
-            run.finish(time.perf_counter() - started)
         if film:
             curve_of(run)
             with contextlib.suppress(EnvironmentFault):  # not every world can be drawn

@@ -97,7 +97,7 @@ def listed(path: Path) -> dict[str, Any]:
         return {"name": path.name, "status": "unreadable"}
     row: dict[str, Any] = {
         "name": path.name,
-        "status": "done" if run.done else "unfinished",
+        "status": "done" if run.done else "training" if run.busy else "stopped",
         "algorithm": run.config["algorithm"],
         "env": run.config["env"],
         "seeds": len(run.seeds),

@@ -6,6 +6,7 @@ the one that lies beside, which is whole.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -38,6 +39,26 @@ def write_file(path: Path, data: bytes) -> None:
             new.unlink()
         raise
     sync(path.parent)
+
+
+@contextlib.contextmanager
+def hold(path: Path, *, join: bool = False) -> Iterator[None]:
+    """Hold a folder until the block ends, or this process, however it ends; with
+    `join`, together with those who hold it. Raises `BlockingIOError` when it is held.
+    """
+    number = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            if not join:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(number, fcntl.LOCK_SH)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # a file system without locks, as on some clusters
+        yield
+    finally:
+        os.close(number)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, PyTree
 
 from ..core import actors, fold, Key, Policy, root, TimeStep, Transition
 from ..envs import Hosted
-from .loop import act, Beat, example, learn, strong, summary
+from .loop import act, Beat, example, keep, learn, strong, summary
 
 
 class Life(eqx.Module):
@@ -48,7 +48,7 @@ class HostedLoop:
             key: Key,
             learning: bool,
         ) -> Any:
-            kept = beat.store.add(kept, steps)
+            kept = keep(beat, kept, steps)
             if not learning:
                 return learner, kept, count, {}
             learner, kept, metrics = learn(beat, learner, kept, count=count, key=key)

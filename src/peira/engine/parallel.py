@@ -16,6 +16,12 @@ DIED = (
 )
 
 
+def orphaned() -> bool:
+    """Whether this process has outlived the one that started it."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
+
+
 class Forward(Sink):
     """Sends what happens in a child process to the parent's sinks."""
 
@@ -26,24 +32,32 @@ class Forward(Sink):
         """The parent has started its sinks already."""
 
     def log(self, seed: int, step: int, values: dict[str, float]) -> None:
-        self.queue.put(("log", seed, step, dict(values)))
+        self._put("log", seed, step, dict(values))
 
     def evaluated(self, seed: int, step: int, returns: Any) -> None:
-        self.queue.put(("evaluated", seed, step, returns))
+        self._put("evaluated", seed, step, returns)
 
     def close(self) -> None:
         """The parent closes its sinks itself."""
 
+    def ended(self, seed: int, how: str | None = None, why: str | None = None) -> None:
+        self._put("ended", seed, how, why)
+
+    def _put(self, *what: Any) -> None:
+        if not orphaned():  # nobody listens
+            self.queue.put(what)
+
 
 def work(each: Callable[[int, Sink], None], seed: int, queue: Any) -> None:
     """In the child: train, and say how it ended."""
+    sink = Forward(queue)
     try:
-        each(seed, Forward(queue))
-        queue.put(("ended", seed, None, None))
+        each(seed, sink)
+        sink.ended(seed)
     except KeyboardInterrupt:
-        queue.put(("ended", seed, "stopped", None))
+        sink.ended(seed, "stopped")
     except PeiraError as error:
-        queue.put(("ended", seed, "failed", str(error)))
+        sink.ended(seed, "failed", str(error))
 
 
 def side_by_side(

@@ -6,11 +6,12 @@ provenance.json    versions, machine, commit, wall time
 seed-<k>/          metrics.parquet, evaluations.parquet, checkpoints/, policy/
 """
 
+import contextlib
 import json
 import os
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import tomli_w
 from ..core import RunFault
 from . import checkpoint
 from .fields import plain
-from .files import write_file
+from .files import hold, write_file
 from .provenance import now, provenance
 
 
@@ -119,6 +120,28 @@ class Run:
         folders = [self.path / f"seed-{k}" / "checkpoints" for k in self.seeds]
         reached = [max(checkpoint.steps(f), default=0) for f in folders]
         return min(reached) >= self.config["plan"]["steps"]
+
+    @contextlib.contextmanager
+    def held(self, *, join: bool = False) -> Iterator[None]:
+        """Nobody else trains this run until the block or this process ends, but for
+        processes of our own that `join`. Raises `RunFault` when somebody does."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(hold(self.path, join=join))
+            except BlockingIOError:
+                raise RunFault(
+                    f"{self.path} is being trained by another process"
+                ) from None
+            yield
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process trains it."""
+        try:
+            with hold(self.path):
+                return False
+        except BlockingIOError:
+            return True
 
     def finish(self, seconds: float) -> None:
         """Record so many more seconds of wall time, and the end if every seed has come

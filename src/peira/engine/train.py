@@ -21,7 +21,7 @@ from .compiled import Compiled
 from .evaluate import evaluation_seed, Evaluator, evaluator
 from .hosted import HostedLoop
 from .loop import Beat, beat
-from .parallel import side_by_side
+from .parallel import orphaned, side_by_side
 from .plan import Plan
 from .run import Run
 from .sinks import Sink
@@ -90,17 +90,30 @@ def train(
     the last checkpoint intact when a metric is not finite.
     """
     problem = Problem(algorithm, env, plan, name, dict(env_kwargs or {}))
+    with run.held():
+        started = time.perf_counter()
+        try:
+            train_all(problem, run, sinks, resume=resume)
+        finally:
+            run.finish(time.perf_counter() - started)
+
+
+def train_all(
+    problem: Problem, run: Run, sinks: Sequence[Sink], *, resume: bool
+) -> None:
+    """Every seed: side by side in one program, or in processes."""
+    seeds = problem.plan.seeds
     world, counted = problem.open()
     for sink in sinks:
-        sink.start(run.config, list(plan.seeds), counted.blocks * counted.stride)
+        sink.start(run.config, list(seeds), counted.blocks * counted.stride)
     try:
-        if isinstance(world, Hosted) and len(plan.seeds) > 1:
+        if isinstance(world, Hosted) and len(seeds) > 1:
             world.close()
             each = functools.partial(train_seed, problem, run.path, resume=resume)
             with stop_signal() as asked_to_stop:
-                side_by_side(each, plan.seeds, sinks, asked_to_stop)
+                side_by_side(each, seeds, sinks, asked_to_stop)
         else:
-            Trainer(problem, world, counted, run, plan.seeds, sinks).train(resume)
+            Trainer(problem, world, counted, run, seeds, sinks).train(resume)
     finally:
         for sink in sinks:
             sink.close()
@@ -110,9 +123,10 @@ def train_seed(
     problem: Problem, path: Path, seed: int, sink: Sink, *, resume: bool
 ) -> None:
     """One seed of a run, in a process of its own."""
-    world, counted = problem.open()
     run = Run.open(path)
-    Trainer(problem, world, counted, run, (seed,), [sink]).train(resume)
+    with run.held(join=True):
+        world, counted = problem.open()
+        Trainer(problem, world, counted, run, (seed,), [sink]).train(resume)
 
 
 class Schedule(NamedTuple):
@@ -184,7 +198,7 @@ class Trainer:
                     done = self.loop.done
                     if due(self.schedule.evaluate, done, last):
                         self._evaluate()
-                    stopping = asked_to_stop()
+                    stopping = asked_to_stop() or orphaned()
                     if stopping or due(self.schedule.checkpoint, done, last):
                         self._save()
                     if stopping and done < last:
