@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from peira.core import BadConfig
 from peira.engine import sinks
@@ -54,19 +55,27 @@ def test_lines_are_one_per_evaluation():
     ]
 
 
-def test_progress_shows_the_mean_over_seeds(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    out = io.StringIO()
-    tell(Progress(out))
-    shown = out.getvalue()
-    assert "sac Pendulum-v1" in shown
-    assert "200/200" in shown
-    assert "return 13.5 ± 4.9" in shown
-    assert "critic_loss 0.125 ± 0" in shown
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (50, ""),
+        (80, "return 13.5 ± 4.9 (n=2)"),
+        (120, "return 13.5 ± 4.9 (n=2)  evaluation 2 ± 0 (n=2)  critic_loss 0.125"),
+    ],
+)
+def test_progress_is_one_line_with_what_fits(width, shown):
+    console = Console(width=width, record=True, file=io.StringIO())
+    sink = Progress(console)
+    tell(sink)
+    first, bar = console.export_text().strip().splitlines()
+    assert first == "sac on Pendulum-v1: 100 steps, 2 seeds"
+    assert bar.startswith("━" * (width // 6) + " 200/200 ")
+    assert bar.endswith(shown or "0:00:00")
+    assert "…" not in bar
 
 
 def test_spread_is_the_deviation_of_a_sample():
-    assert spread([1.0, 3.0]) == "2 ± 1.4"
+    assert spread([1.0, 3.0]) == "2 ± 1.4 (n=2)"
     assert spread([1.0]) == "1"
 
 

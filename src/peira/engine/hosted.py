@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, PyTree
 
 from ..core import actors, fold, Key, Policy, root, TimeStep, Transition
 from ..envs import Hosted
-from .loop import act, Beat, example, keep, learn, strong, summary
+from .loop import act, Beat, example, learn, strong, summary
 
 
 class Life(eqx.Module):
@@ -40,25 +40,16 @@ class HostedLoop:
         def choose(policy: Policy, carry: PyTree, t: TimeStep, key: Key, step: Any):
             return act(policy, carry, t, key=fold(key, "act", step), explore=True)
 
-        def absorb(
-            learner: PyTree,
-            kept: PyTree,
-            steps: Transition,
-            count: Array,
-            key: Key,
-            learning: bool,
-        ) -> Any:
-            kept = keep(beat, kept, steps)
-            if not learning:
-                return learner, kept, count, {}
+        def improve(learner: PyTree, kept: PyTree, count: Array, key: Key) -> Any:
             learner, kept, metrics = learn(beat, learner, kept, count=count, key=key)
             return learner, kept, count + beat.updates, metrics
 
         self._act = jax.jit(choose)
+        # Two programs: in one, XLA fuses the adding with the first sampling, and to
+        # read the store as it was it copies all of it.
+        self._add = jax.jit(beat.store.add, donate_argnums=0)
         # The learner is donated unless the policy in the field shares its arrays.
-        self._absorb = jax.jit(
-            absorb, donate_argnums=(1,) if beat.overlap else (0, 1), static_argnums=5
-        )
+        self._learn = jax.jit(improve, donate_argnums=1 if beat.overlap else (0, 1))
         self._policy = jax.jit(beat.algorithm.policy)
 
         t = env.reset(self.seed)
@@ -128,15 +119,18 @@ class HostedLoop:
             # plays: nothing here waits for it.
             newest = self._policy(self.life.learner)
             steps = self._play(self.life.acting or newest, ended)
-            life = self.life
-            learner, kept, count, metrics = self._absorb(
-                life.learner, life.kept, steps, life.count, self.key, learning
-            )
-            acting = newest if self.beat.overlap else None
+            life, acting = self.life, newest if self.beat.overlap else None
+            learner, count = life.learner, life.count
+            kept = self._add(life.kept, steps)
+            if learning:
+                learner, kept, count, metrics = self._learn(
+                    learner, kept, count, self.key
+                )
+                sums.append(metrics)
             self.life = Life(learner, acting, kept, life.carry, life.t, count)
-            sums.append(metrics)
         self.done += blocks
-        values = {k: float(np.mean([float(m[k]) for m in sums])) for k in sums[-1]}
+        names = sums[-1] if sums else {}
+        values = {k: float(np.mean([float(m[k]) for m in sums])) for k in names}
         total = (sum(r for r, _ in ended), sum(n for _, n in ended))
         return [summary(len(ended), *total) | values]
 

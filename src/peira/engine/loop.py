@@ -123,13 +123,6 @@ def strong(tree: PyTree) -> PyTree:
     )
 
 
-def keep(beat: Beat, kept: PyTree, steps: Transition) -> PyTree:
-    """Add a block to the store, in place."""
-    # Without the barrier XLA fuses the writing into the reading that follows, and to
-    # read the old store as well as the new one it copies all of it, every block.
-    return jax.lax.optimization_barrier(beat.store.add(kept, steps))
-
-
 def learn(
     beat: Beat, learner: PyTree, kept: PyTree, *, count: Int[Array, ""], key: Key
 ) -> tuple[PyTree, PyTree, Metrics]:

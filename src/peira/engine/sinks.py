@@ -6,6 +6,7 @@ Nothing here is the record of a run; that is the run's folder.
 import abc
 import importlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,7 +16,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress as Bar,
     TextColumn,
     TimeRemainingColumn,
@@ -43,39 +43,41 @@ class Sink(abc.ABC):
 
 
 class Progress(Sink):
-    """A live bar: steps, rate, time left, return over the seeds, losses."""
+    """A live bar: steps, rate, time left, return over the seeds, and as many more
+    numbers as there is room for."""
 
-    def __init__(self, file: Any = None):
+    def __init__(self, console: Console | None = None):
+        self._console = console or Console(stderr=True)
+        self._width = max(10, self._console.width // 6)
         self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=self._width),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[news]}"),
-            console=Console(file=file or sys.stderr),
+            console=self._console,
         )
         self._steps: dict[int, int] = {}
         self._values: dict[int, dict[str, float]] = {}
 
     def start(self, config: dict, seeds: list[int], steps: int) -> None:
-        self._bar.add_task(
-            f"{config['algorithm']} {config['env']}",
-            total=steps * len(seeds),
-            rate="",
-            news="",
-        )
+        self._console.print(title(config, seeds, steps), highlight=False)
+        self._bar.add_task("", total=steps * len(seeds), rate="", news="")
         self._bar.start()
 
     def log(self, seed: int, step: int, values: dict[str, float]) -> None:
         self._steps[seed] = step
         self._values[seed] = self._values.get(seed, {}) | values
         (task,) = self._bar.tasks
+        rate = f"{task.speed:,.0f}/s" if task.speed else ""
+        counts = f"{task.total:,.0f}"
+        taken = [self._width, 2 * len(counts) + 1, len(rate), len("0:00:00")]
+        room = self._console.width - sum(taken) - len(taken)
         self._bar.update(
             task.id,
             completed=sum(self._steps.values()),
-            rate=f"{task.speed:,.0f} steps/s" if task.speed else "",
-            news=news(self._values.values()),
+            rate=rate,
+            news=news(self._values.values(), room=room),
         )
 
     def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
@@ -85,21 +87,33 @@ class Progress(Sink):
         self._bar.stop()
 
 
-def news(values: Iterable[dict[str, float]]) -> str:
-    """Returns and losses: mean, and spread where there are several seeds."""
+def title(config: dict, seeds: list[int], steps: int) -> str:
+    many = "seeds" if len(seeds) > 1 else "seed"
+    what = f"{config['algorithm']} on {config['env']}"
+    return f"{what}: {steps:,} steps, {len(seeds)} {many}"
+
+
+def news(values: Iterable[dict[str, float]], room: float = math.inf) -> str:
+    """Returns and losses, as many as fit into the room: means, and for returns the
+    spread where there are several seeds."""
     values = list(values)
     names = dict.fromkeys(k for row in values for k in row)
-    shown = ["return", "evaluation", *(k for k in names if k.endswith("loss"))]
-    return "  ".join(
-        f"{name} {spread([row[name] for row in values if name in row])}"
-        for name in shown
-        if name in names
-    )
+    returns = [name for name in ("return", "evaluation") if name in names]
+    line = ""
+    for name in [*returns, *(k for k in names if k.endswith("loss"))]:
+        numbers = [row[name] for row in values if name in row]
+        text = spread(numbers) if name in returns else f"{np.mean(numbers):.4g}"
+        longer = f"{line}  {name} {text}".strip()
+        if len(longer) > room:
+            break
+        line = longer
+    return line
 
 
 def spread(numbers: list[float]) -> str:
-    mean = f"{np.mean(numbers):.4g}"
-    return f"{mean} ± {np.std(numbers, ddof=1):.2g}" if len(numbers) > 1 else mean
+    """The mean of some seeds, and their standard deviation."""
+    mean, n = f"{np.mean(numbers):.4g}", len(numbers)
+    return f"{mean} ± {np.std(numbers, ddof=1):.2g} (n={n})" if n > 1 else mean
 
 
 class Lines(Sink):
@@ -112,10 +126,7 @@ class Lines(Sink):
 
     def start(self, config: dict, seeds: list[int], steps: int) -> None:
         self._steps = steps
-        self._say(
-            f"{config['algorithm']} on {config['env']}: {steps:,} steps, "
-            f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
-        )
+        self._say(title(config, seeds, steps))
 
     def log(self, seed: int, step: int, values: dict[str, float]) -> None:
         self._latest[seed] = self._latest.get(seed, {}) | values

@@ -41,8 +41,8 @@ class Vectorised(Hosted):
         self.seed, self.count = seed, 0
         seeds: Any = [episode_seed(seed, first + i, 0) for i in range(self.envs)]
         obs, info = self._try(lambda: self.env.reset(seed=seeds))
-        zero, first = np.zeros(self.envs, np.float32), np.ones(self.envs, bool)
-        return TimeStep(self._batch(obs), zero, first, self._legal(info))
+        zero, new = np.zeros(self.envs, np.float32), np.ones(self.envs, bool)
+        return TimeStep(self._batch(obs), zero, new, self._legal(info))
 
     def step(self, action: Action) -> tuple[Outcome, TimeStep]:
         self.count += 1
