@@ -102,7 +102,7 @@ def news(values: Iterable[dict[str, float]], room: float = math.inf) -> str:
     line = ""
     for name in [*returns, *(k for k in names if k.endswith("loss"))]:
         numbers = [row[name] for row in values if name in row]
-        text = spread(numbers) if name in returns else f"{np.mean(numbers):.4g}"
+        text = spread(numbers) if name in returns else short(np.mean(numbers), 4)
         longer = f"{line}  {name} {text}".strip()
         if len(longer) > room:
             break
@@ -112,8 +112,13 @@ def news(values: Iterable[dict[str, float]], room: float = math.inf) -> str:
 
 def spread(numbers: list[float]) -> str:
     """The mean of some seeds, and their standard deviation."""
-    mean, n = f"{np.mean(numbers):.4g}", len(numbers)
-    return f"{mean} ± {np.std(numbers, ddof=1):.2g} (n={n})" if n > 1 else mean
+    mean, n = short(np.mean(numbers), 4), len(numbers)
+    return f"{mean} ± {short(np.std(numbers, ddof=1), 2)} (n={n})" if n > 1 else mean
+
+
+def short(number: Any, digits: int) -> str:
+    """So many digits that matter, and whole numbers in full."""
+    return f"{number:.{digits}g}" if abs(number) < 10**digits else f"{number:.0f}"
 
 
 class Lines(Sink):
