@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -146,6 +147,14 @@ def test_any_other_error_is_a_bug_and_shows_itself(monkeypatch):
     monkeypatch.setattr(cli, "run", broken)
     with pytest.raises(ZeroDivisionError):
         main(["runs"])
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    warn = lambda _: warnings.warn("\x1b[33mone\nand two\x1b[0m", stacklevel=1)
+    monkeypatch.setattr("peira.cli.verbs.algorithms", warn)
+    assert main(["algorithms"]) == 0
+    assert capsys.readouterr().err == "peira: warning: one and two\n"
 
 
 def test_a_stop_says_how_to_go_on(monkeypatch, capsys):

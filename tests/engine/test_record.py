@@ -7,7 +7,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from peira.core import RunFault
+from peira.core import BadConfig, RunFault
 from peira.engine import record
 from peira.engine.record import write_video
 
@@ -37,21 +37,29 @@ def test_the_same_frames_make_the_same_file(tmp_path):
     assert a.read_bytes() == b.read_bytes()
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(RunFault, match="cannot write") as caught:
         write_video(tmp_path / "nowhere" / "a.mp4", frames(32, 48))
     assert "\n" not in str(caught.value)
 
 
-def test_a_gif_where_no_mp4_can_be_made(tmp_path, monkeypatch, capsys):
+def test_a_gif_is_made_where_one_is_asked_for(tmp_path):
+    path = write_video(tmp_path / "a.gif", frames(32, 48))
+    assert path == tmp_path / "a.gif"
+    np.testing.assert_allclose(brightness(path), [40, 100, 160, 220], atol=4)
+    with pytest.raises(BadConfig, match=r"a.webm: .* \.mp4 or \.gif"):
+        write_video(tmp_path / "a.webm", frames(32, 48))
+
+
+def test_a_gif_where_no_mp4_can_be_made(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("no codec\nand a long story")
 
     monkeypatch.setattr(record, "write_mp4", fail)
-    path = write_video(tmp_path / "a.mp4", frames(32, 48))
+    with pytest.warns(UserWarning, match=r"\(no codec\): writing .*a.gif"):
+        path = write_video(tmp_path / "a.mp4", frames(32, 48))
     assert path == tmp_path / "a.gif"
     np.testing.assert_allclose(brightness(path), [40, 100, 160, 220], atol=4)
-    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_nothing_to_film_is_one_line(tmp_path):

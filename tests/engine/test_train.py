@@ -192,7 +192,8 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
 
 @pytest.fixture
 def _batched_keys():
-    """JAX's check for keys used twice cannot follow a batch of them."""
+    """JAX's check for keys used twice has no rule for `transpose` and takes its keys
+    for used: a false alarm where seeds side by side scan over keys just split."""
     with jax.debug_key_reuse(False):
         yield
 

@@ -37,18 +37,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: list[str]) -> None:
     """Find the verb and do it."""
-    from .cache import keep_compiled
-
     if words[:1] == ["train"]:  # its flags depend on the algorithm
-        keep_compiled()
+        prepare()
         from .train import command
 
         return command(words[1:])
     said = parser().parse_args(words)
-    keep_compiled()
+    prepare()
     from . import verbs
 
     getattr(verbs, said.verb)(said)
+
+
+def prepare() -> None:
+    """What must be so before any work is done, here or in another process."""
+    from .cache import keep_compiled
+
+    keep_compiled()
+    from ..core.checks import plain_warnings
+
+    plain_warnings()
 
 
 class Parser(argparse.ArgumentParser):

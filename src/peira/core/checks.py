@@ -6,8 +6,11 @@ and exits with code 2; a traceback means a bug.
 
 import dataclasses
 import difflib
+import re
+import sys
 import types
 import typing
+import warnings
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -43,6 +46,16 @@ class NumericalFault(PeiraError):
 
 class RunFault(PeiraError):
     """A run directory cannot be read or written."""
+
+
+def plain_warnings(who: str = "") -> None:
+    """From now on a warning is one line on standard error, without a line of source."""
+
+    def show(message: Warning | str, *_: Any) -> None:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(message))
+        print(f"peira: warning: {who}{' '.join(plain.split())}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 def describe(space: Any) -> str:

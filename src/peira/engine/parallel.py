@@ -7,6 +7,7 @@ from queue import Empty
 from typing import Any
 
 from ..core import BadConfig, PeiraError
+from ..core.checks import plain_warnings
 from .sinks import Sink
 
 
@@ -50,6 +51,7 @@ class Forward(Sink):
 
 def work(each: Callable[[int, Sink], None], seed: int, queue: Any) -> None:
     """In the child: train, and say how it ended."""
+    plain_warnings(f"seed {seed}: ")
     sink = Forward(queue)
     try:
         each(seed, sink)

@@ -2,7 +2,7 @@
 
 import contextlib
 import subprocess
-import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,15 +10,22 @@ import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
 
-from ..core import RunFault
+from ..core import BadConfig, RunFault
 
 
 def write_video(path: Path, frames: Sequence[np.ndarray], fps: int = 30) -> Path:
-    """Write frames `(H, W, 3)` uint8 as an mp4, or as a gif where that fails; the path
-    that was written. Sides are rounded up to even numbers, as the codec wants."""
+    """Write frames `(H, W, 3)` uint8 as `.mp4`, or `.gif` where that fails or is asked
+    for; the path that was written. Sides are rounded up to even numbers, as the codec
+    wants."""
     if not frames:
         raise RunFault(f"{path}: there are no frames to write")
+    if path.suffix not in (".mp4", ".gif"):
+        raise BadConfig(f"{path}: a film's name ends in .mp4 or .gif")
+    if not path.parent.is_dir():
+        raise RunFault(f"cannot write {path}: {path.parent} is not a folder")
     images = [even(frame) for frame in frames]
+    if path.suffix == ".gif":
+        return write_gif(path, images, fps)
     try:
         write_mp4(path, images, fps)
         return path
@@ -26,7 +33,11 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int = 30) -> Path
         reason = str(error).strip().partition("\n")[0]
     path.unlink(missing_ok=True)
     path = path.with_suffix(".gif")
-    print(f"no mp4 could be made ({reason}): writing {path}", file=sys.stderr)
+    warnings.warn(f"no mp4 could be made ({reason}): writing {path}", stacklevel=2)
+    return write_gif(path, images, fps)
+
+
+def write_gif(path: Path, images: Sequence[np.ndarray], fps: int) -> Path:
     try:
         iio.imwrite(path, np.stack(images), duration=1000 / fps, loop=0)
     except OSError as error:
