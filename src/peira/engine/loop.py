@@ -129,15 +129,23 @@ def learn(
     """The updates of one block; `count` is how many went before. Metrics are means."""
     algorithm, store = beat.algorithm, beat.store
 
-    def one(pair: tuple[Any, Any], i: Array) -> tuple[tuple[Any, Any], Metrics]:
-        learner, kept = pair
+    def one(i: Array, now: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        learner, kept, total = now
         batch = store.sample(kept, key=fold(key, "sample", i))
         learner, report = algorithm.update(learner, batch, key=fold(key, "update", i))
-        return (learner, store.heed(kept, batch, report)), report.metrics
+        kept = store.heed(kept, batch, report)
+        return learner, kept, jax.tree.map(jnp.add, total, report.metrics)
 
-    turns = count + jnp.arange(beat.updates)
-    (learner, kept), metrics = jax.lax.scan(one, (learner, kept), turns)
-    return learner, kept, {k: v.mean() for k, v in metrics.items()}
+    # The number of updates is hidden from XLA: it would unroll a loop of one, fuse the
+    # reading of the store with the writing before it, and to do so copy the store.
+    updates = jax.lax.optimization_barrier(jnp.array(beat.updates))
+    sample = lambda: store.sample(kept, key=key)
+    report = jax.eval_shape(lambda: algorithm.update(learner, sample(), key=key))[1]
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), report.metrics)
+    learner, kept, total = jax.lax.fori_loop(
+        count, count + updates, one, (learner, kept, zero)
+    )
+    return learner, kept, jax.tree.map(lambda x: x / beat.updates, total)
 
 
 class Tally(eqx.Module):
