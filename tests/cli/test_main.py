@@ -87,6 +87,8 @@ BAD = {
     "train ppo CartPole-v1 --gamma": ["--gamma"],
     "train ppo CartPole-v1 extra": ["extra", "usage"],
     "train ppo CartPole-v1 --anneal extra": ["extra", "usage"],
+    "train --steps 100 ppo CartPole-v1": ["before the flags", "usage"],
+    "train ppo CartPole-v1 --seeds": ["Plan.seeds needs a value"],
     "train ppo": ["environment", "usage"],
     "train": ["algorithm", "usage"],
     "train dqn Pendulum-v1": ["DQN", "Box", "Discrete", "ppo, sac, td3"],
@@ -105,7 +107,8 @@ BAD = {
     "train --config": ["--config"],
     "resume not-a-run": ["not-a-run", "config.toml"],
     "evaluate not-a-run": ["not-a-run"],
-    "evaluate nowhere": ["nowhere"],
+    "evaluate nowhere": ["nowhere does not exist"],
+    "resume nowhere": ["nowhere does not exist"],
     "evaluate not-a-run --episodes 0": ["--episodes", "at least 1"],
     "watch not-a-run": ["not-a-run"],
     "compare not-a-run nowhere": ["not-a-run"],
@@ -151,7 +154,10 @@ def test_any_other_error_is_a_bug_and_shows_itself(monkeypatch):
 
 @pytest.mark.filterwarnings("default")
 def test_a_warning_is_one_line(monkeypatch, capsys):
-    warn = lambda _: warnings.warn("\x1b[33mone\nand two\x1b[0m", stacklevel=1)
+    def warn(_):
+        for text in ("\x1b[33mWARN: one\nand two\x1b[0m", "one and two"):
+            warnings.warn(text, stacklevel=1)
+
     monkeypatch.setattr("peira.cli.verbs.algorithms", warn)
     assert main(["algorithms"]) == 0
     assert capsys.readouterr().err == "peira: warning: one and two\n"

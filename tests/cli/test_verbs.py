@@ -107,6 +107,22 @@ def test_compare_a_run_with_its_copy(trained, tmp_path, capsys):
     assert "fewer than 5 seeds" in capsys.readouterr().out
 
 
+def test_runs_of_different_environments_are_named(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = copy / "config.toml"
+    config.write_text(config.read_text().replace("CartPole-v1", "Acrobot-v1"))
+    with pytest.warns(UserWarning, match="environments: Acrobot-v1, CartPole-v1"):
+        peira.compare(trained, copy)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "watch"])
+def test_a_policy_does_not_act_where_it_cannot(trained, capsys, verb):
+    assert main([verb, str(trained), "--env", "Pendulum-v1"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "the environment shows Box((3,)) and takes Box((1,))" in said
+
+
 def test_a_run_is_not_compared_with_itself(trained, capsys):
     assert main(["compare", str(trained), str(trained)]) == 2
     assert "itself" in capsys.readouterr().err

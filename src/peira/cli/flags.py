@@ -141,6 +141,8 @@ def flag(cls: type, name: str, hint: Any) -> Any:
     many = tuple in (get_origin(hint), get_origin(getattr(hint, "__origin__", None)))
 
     def read(words: list[str]) -> Any:
+        if not words:
+            raise BadConfig(f"{cls.__name__}.{name} needs a value: {metavar(hint)}")
         return fit(cls, name, hint, ",".join(words) if many else words[0])
 
     def write(value: Any) -> list[str]:

@@ -1,13 +1,16 @@
 """The verbs that show what was learned, in Python: evaluate, watch, compare."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ..algos import get
-from ..core import Algorithm, BadConfig, Env, Policy, RunFault
+from ..core import Algorithm, BadConfig, Box, Env, is_space, Policy, RunFault, Spec
+from ..core.checks import describe as describe_space
 from ..engine import policies
 from ..engine.evaluate import Episodes, evaluation_seed, evaluator, play
 from ..engine.policies import LoadedPolicy
@@ -25,7 +28,20 @@ class Shelf(NamedTuple):
     run: Run | None
 
     def make(self, env: Any, envs: int) -> Env | Hosted:
-        """The environment given, or the run's."""
+        """The environment given, or the run's; raises `BadConfig` for one that the
+        policies cannot see or act in."""
+        world = self._open(env, envs)
+        needs, has = self.policies[0].spec, world.spec
+        if form(needs) != form(has):
+            shut(world)
+            raise BadConfig(
+                f"the policy sees {describe_space(needs.obs)} and chooses from "
+                f"{describe_space(needs.action)}, but the environment shows "
+                f"{describe_space(has.obs)} and takes {describe_space(has.action)}"
+            )
+        return world
+
+    def _open(self, env: Any, envs: int) -> Env | Hosted:
         if env is not None:
             return make(env, envs=envs)
         if self.run is None:
@@ -34,6 +50,13 @@ class Shelf(NamedTuple):
         backend = config["plan"].get("backend", "auto")
         kwargs = config.get("env_kwargs", {})
         return make(config["env"], envs=envs, backend=backend, **kwargs)
+
+
+def form(spec: Spec) -> Any:
+    """What has to be the same where a policy is to act; bounds may differ."""
+    plain = lambda s: (s.shape, s.dtype) if isinstance(s, Box) else s
+    spaces = jax.tree.map(plain, (spec.obs, spec.action), is_leaf=is_space)
+    return spaces, spec.masked
 
 
 def shelf(path: Run | str | Path, algorithm: type[Algorithm] | None = None) -> Shelf:
@@ -47,7 +70,8 @@ def shelf(path: Run | str | Path, algorithm: type[Algorithm] | None = None) -> S
     path = Path(path)
     folder = path / "policy" if (path / "policy").is_dir() else path
     if not (folder / "policy.json").exists():
-        raise RunFault(f"{path} is neither a run nor a policy")
+        what = "is neither a run nor a policy" if path.exists() else "does not exist"
+        raise RunFault(f"{path} {what}")
     home = folder.resolve().parent.parent
     run = Run.open(home) if (home / "config.toml").exists() else None
     return Shelf([policies.load_policy(folder, find)], run)
@@ -145,6 +169,11 @@ def compare(*paths: Run | str | Path, plot: str | Path | None = None) -> Compari
     if len(paths) < 2:
         raise BadConfig("compare needs at least two runs")
     runs = [p if isinstance(p, Run) else Run.open(p) for p in paths]
+    if len(played := {run.config["env"] for run in runs}) > 1:
+        warnings.warn(
+            f"these runs are of different environments: {', '.join(sorted(played))}",
+            stacklevel=2,
+        )
     names = distinct([run.path for run in runs])
     curves = dict(zip(names, map(evaluated_curve, runs), strict=True))
     scores = {name: one.returns[:, -1] for name, one in curves.items()}

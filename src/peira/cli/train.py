@@ -34,6 +34,8 @@ def command(words: Sequence[str]) -> None:
         print(f"{USAGE}\n\nalgorithms: {', '.join(sorted(catalogue))}")
         print("every field of one: peira train ALGORITHM --help")
         return
+    if words and not names and not config:
+        raise BadConfig(f"algorithm and environment come before the flags; {USAGE}")
     if "algorithm" not in config:
         raise BadConfig(f"which algorithm? {USAGE}")
     name = config["algorithm"]

@@ -131,7 +131,7 @@ def compare(said: Said) -> None:
         f"difference from {rows[0]['run']}, and the probability of improving on it"
     )
     if min(row["n"] for row in rows) < 5:
-        print("with fewer than 5 seeds its interval says more than is known")
+        print("with fewer than 5 seeds the interval of that probability is too narrow")
     print(f"drawn in {said.plot}")
 
 

@@ -49,11 +49,18 @@ class RunFault(PeiraError):
 
 
 def plain_warnings(who: str = "") -> None:
-    """From now on a warning is one line on standard error, without a line of source."""
+    """From now on a warning is one line on standard error, without a line of source,
+    and said once."""
+    said = set()
 
     def show(message: Warning | str, *_: Any) -> None:
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(message))
-        print(f"peira: warning: {who}{' '.join(plain.split())}", file=sys.stderr)
+        plain = re.sub(
+            r"\x1b\[[0-9;]*m|WARN: ", "", str(message)
+        )  # Gymnasium's colours
+        line = f"peira: warning: {who}{' '.join(plain.split())}"
+        if line not in said:
+            said.add(line)
+            print(line, file=sys.stderr)
 
     warnings.showwarning = show
 

@@ -83,6 +83,8 @@ class Run:
             if not all(type(n) is int for n in numbers):
                 raise ValueError("steps and seeds in config.toml must be whole numbers")
         except FileNotFoundError as error:
+            if not path.exists():
+                raise RunFault(f"{path} does not exist") from None
             missing = Path(error.filename).name
             raise RunFault(f"{path} is not a run: it has no {missing}") from None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
