@@ -86,6 +86,18 @@ def test_runs_are_listed_even_where_one_is_broken(trained, capsys):
     assert "unreadable" in table
 
 
+def test_a_run_under_way_is_told_from_one_that_stopped(trained, tmp_path, capsys):
+    part = shutil.copytree(trained, tmp_path / "part")
+    shutil.rmtree(part / "seed-1" / "checkpoints")
+    status = lambda: printed(capsys, "runs", tmp_path)[0]["status"]
+    assert status() == "stopped"
+    with Run.open(part).held():
+        assert status() == "training"
+        assert main(["resume", str(part)]) == 2
+        assert "is being trained by another process" in capsys.readouterr().err
+    assert status() == "stopped"
+
+
 def test_no_runs_is_said(tmp_path, capsys):
     assert main(["runs", str(tmp_path)]) == 0
     assert "no runs" in capsys.readouterr().out

@@ -54,9 +54,8 @@ def plain_warnings(who: str = "") -> None:
     said = set()
 
     def show(message: Warning | str, *_: Any) -> None:
-        plain = re.sub(
-            r"\x1b\[[0-9;]*m|WARN: ", "", str(message)
-        )  # Gymnasium's colours
+        # Gymnasium writes in colours.
+        plain = re.sub(r"\x1b\[[0-9;]*m|WARN: ", "", str(message))
         line = f"peira: warning: {who}{' '.join(plain.split())}"
         if line not in said:
             said.add(line)
