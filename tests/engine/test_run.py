@@ -131,7 +131,7 @@ def test_what_is_not_a_run_is_one_line(tmp_path, harm):
         (run.path / "config.toml").write_text("algorithm = [\n")
     else:
         (run.path / harm).unlink()
-    with pytest.raises(RunFault, match="is not a run|does not exist") as caught:
+    with pytest.raises(RunFault, match=r"is not a run|does not exist") as caught:
         Run.open(run.path)
     assert "\n" not in str(caught.value)
 

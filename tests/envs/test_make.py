@@ -48,7 +48,7 @@ def test_names_of_functions():
             {},
             "unknown environment 'ALE/Pog-v5'; did you mean ALE/Pong-v5",
         ),
-        ("toys:missing", {}, "unknown environment 'toys:missing'"),
+        ("toys:missing", {}, "unknown environment or function of toys 'missing'"),
         (
             "nowhere:Env-v0",
             {},

@@ -112,6 +112,8 @@ class Task(NamedTuple):
         self, *, name: str | None, runs: Path, sinks: Sequence[str], film: bool
     ) -> Run:
         """Begin a run and bring it to its end."""
+        if name and name != Path(name).name:
+            raise BadConfig(f"--name {name}: a name, not a path; --runs says where")
         self.check()
         path = runs / (name or self.fresh_name(runs))
         made = [make_sink(sink, path) for sink in sinks]

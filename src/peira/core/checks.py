@@ -17,6 +17,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 
+LISTED = 20  # more names than these are not read
+
+
 class PeiraError(Exception):
     """Something a person can mend; the message says how."""
 
@@ -80,9 +83,12 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> BadConfig:
     """The error for a misspelt name, with the closest valid ones."""
     names = sorted(names)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(names)}"
-    )
+    if close:
+        hint = f"did you mean {', '.join(close)}?"
+    elif len(names) > LISTED:
+        hint = f"none of the {len(names)} known is like it"
+    else:
+        hint = f"known: {', '.join(names)}"
     return BadConfig(f"unknown {kind} '{name}'; {hint}")
 
 

@@ -115,7 +115,10 @@ def named_function(name: str) -> Callable[..., Any] | None:
         raise BadConfig(f"environment '{name}': {error}") from None
     if attribute in gymnasium.registry:
         return None
-    return getattr(found, attribute, None)
+    if not hasattr(found, attribute):
+        own = [k for k, v in vars(found).items() if callable(v)]
+        raise unknown(f"environment or function of {module}", attribute, own)
+    return getattr(found, attribute)
 
 
 def open_id(name: str, kwargs: dict[str, Any]) -> gymnasium.Env:
