@@ -4,8 +4,6 @@ One dispatch per step to act and one per block to keep and learn. With `overlap`
 next block is collected while the last one is learned from.
 """
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,6 +13,7 @@ from jaxtyping import Array, Int, PyTree
 from ..core import actors, fold, Key, Policy, root, TimeStep, Transition
 from ..envs import Hosted
 from .loop import act, Beat, example, learn, strong, summary
+from .packed import pack, Packed, packing
 
 
 class Life(eqx.Module):
@@ -37,43 +36,49 @@ class HostedLoop:
         self.beat, self.env, self.key = beat, env, root(self.seed)
         self.done = self.steps = 0
 
-        def choose(policy: Policy, carry: PyTree, t: TimeStep, key: Key, step: Any):
+        def begin(t: TimeStep, key: Key) -> tuple:
+            learner = beat.algorithm.init(beat.spec, key=fold(key, "init"))
+            kept = beat.store.init(example(beat, learner, t), envs=beat.envs)
+            carry = actors(beat.algorithm.policy(learner), beat.envs)
+            return strong((learner, kept, carry, jnp.array(0)))
+
+        def choose(policy: Policy, carry: PyTree, t: TimeStep, key: Key, step: Array):
             return act(policy, carry, t, key=fold(key, "act", step), explore=True)
 
-        def improve(learner: PyTree, kept: PyTree, count: Array, key: Key) -> Any:
+        def add(kept: PyTree, steps: Transition) -> tuple:
+            return (beat.store.add(kept, steps),)
+
+        def improve(learner: PyTree, kept: PyTree, count: Array, key: Key) -> tuple:
             learner, kept, metrics = learn(beat, learner, kept, count=count, key=key)
-            return learner, kept, count + beat.updates, metrics
+            policy = beat.algorithm.policy(learner)
+            return learner, policy, kept, count + beat.updates, metrics
 
-        self._act = jax.jit(choose)
-        # Two programs: in one, XLA fuses the adding with the first sampling, and to
-        # read the store as it was it copies all of it.
-        self._add = jax.jit(beat.store.add, donate_argnums=0)
-        # The learner is donated unless the policy in the field shares its arrays.
-        self._learn = jax.jit(improve, donate_argnums=1 if beat.overlap else (0, 1))
-        self._policy = jax.jit(beat.algorithm.policy)
+        def own(learner: PyTree) -> tuple:
+            """A policy that outlives its learner, which is donated."""
+            return (jax.tree.map(jnp.copy, beat.algorithm.policy(learner)),)
 
-        t = env.reset(self.seed)
-        init = lambda k: strong(beat.algorithm.init(beat.spec, key=k))
-        learner = jax.jit(init)(fold(self.key, "init"))
-        policy = self._policy(learner)
-        shape = jax.eval_shape(lambda: example(beat, learner, t))
-        blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
-        kept = jax.jit(lambda: strong(beat.store.init(blank, envs=beat.envs)))()
-        carry = strong(actors(policy, beat.envs))
-        acting = policy if beat.overlap else None
-        self.life = Life(learner, acting, kept, carry, t, strong(jnp.array(0)))
+        self._act = packing(choose)
+        self._add = packing(add, donate_argnums=0)
+        self._learn = packing(improve, donate_argnums=(0, 1))
+        self._policy = packing(own)
+
+        self.t = env.reset(self.seed)
+        self.root = pack(self.key)
+        start = packing(begin)(pack(self.t), self.root)
+        self.learned, self.kept, self.carry, self.count = start
+        (self.newest,) = self._policy(self.learned)
+        self.acting = self.newest
         self.returns = np.zeros(beat.envs)
         self.lengths = np.zeros(beat.envs, int)
 
-    def _play(self, policy: Policy, ended: list[tuple[float, int]]) -> Transition:
+    def _play(self, policy: Packed, ended: list[tuple[float, int]]) -> Transition:
         """Collect one block; the steps are `(time, env, ...)`."""
-        carry, t = self.life.carry, self.life.t
-        seen: list[Transition] = []
+        t, seen = self.t, []
         for _ in range(self.beat.block):
-            action, carry, extras = self._act(
-                policy, carry, t, self.key, np.int32(self.steps)
+            action, self.carry, extras = self._act(
+                policy, self.carry, pack(t), self.root, pack(np.int32(self.steps))
             )
-            action = jax.tree.map(np.asarray, action)
+            action = jax.tree.map(np.asarray, action.tree)
             out, after = self.env.step(action)
             seen.append(
                 Transition(
@@ -85,19 +90,12 @@ class HostedLoop:
                     out.obs,
                     out.legal,
                     t.legal,
-                    extras,
+                    extras.tree,
                 )
             )
             self._count(np.asarray(out.reward), np.asarray(after.first), ended)
             t, self.steps = after, self.steps + 1
-        self.life = Life(
-            self.life.learner,
-            self.life.acting,
-            self.life.kept,
-            carry,
-            t,
-            self.life.count,
-        )
+        self.t = t
         return jax.tree.map(lambda *x: np.stack([np.asarray(v) for v in x]), *seen)
 
     def _count(
@@ -113,33 +111,37 @@ class HostedLoop:
         """Go on by some blocks; what there is to log."""
         learning = self.done >= self.beat.warmup
         ended: list[tuple[float, int]] = []
-        sums: list[dict[str, Array]] = []
+        sums: list[Packed] = []
         for _ in range(blocks):
             # With overlap the newest policy is still being computed while `acting`
             # plays: nothing here waits for it.
-            newest = self._policy(self.life.learner)
-            steps = self._play(self.life.acting or newest, ended)
-            life, acting = self.life, newest if self.beat.overlap else None
-            learner, count = life.learner, life.count
-            kept = self._add(life.kept, steps)
+            policy = self.acting if self.beat.overlap else self.newest
+            self.acting = self.newest
+            steps = self._play(policy, ended)
+            (self.kept,) = self._add(self.kept, pack(steps))
             if learning:
-                learner, kept, count, metrics = self._learn(
-                    learner, kept, count, self.key
+                self.learned, self.newest, self.kept, self.count, metrics = self._learn(
+                    self.learned, self.kept, self.count, self.root
                 )
                 sums.append(metrics)
-            self.life = Life(learner, acting, kept, life.carry, life.t, count)
         self.done += blocks
-        names = sums[-1] if sums else {}
-        values = {k: float(np.mean([float(m[k]) for m in sums])) for k in names}
         total = (sum(r for r, _ in ended), sum(n for _, n in ended))
-        return [summary(len(ended), *total) | values]
+        return [summary(len(ended), *total) | means(sums)]
 
     def learner(self, i: int) -> PyTree:
         """What has been learned."""
-        return self.life.learner
+        return self.learned.tree
 
     def save(self, i: int) -> tuple[PyTree, dict]:
         """All of the run: arrays, and how to bring the world back."""
+        life = Life(
+            self.learned.tree,
+            self.acting.tree if self.beat.overlap else None,
+            self.kept.tree,
+            self.carry.tree,
+            self.t,
+            self.count.tree,
+        )
         meta = {
             "blocks": self.done,
             "steps": self.steps,
@@ -147,20 +149,29 @@ class HostedLoop:
             "lengths": self.lengths.tolist(),
             "world": self.env.snapshot(),
         }
-        return self.life, meta
+        return life, meta
 
     def restore(self, saved: list[tuple[PyTree, dict]]) -> None:
-        """Put back what `save` gave; the world is re-seeded and replayed, and where it
-        comes out elsewhere an episode begins."""
+        """Put back what `save` gave; the world is re-seeded and replayed. Where it
+        cannot be brought back, an episode begins and its return is counted anew."""
         ((life, meta),) = saved
-        self.done, self.steps = meta["blocks"], meta["steps"]
-        self.returns = np.array(meta["returns"])
-        self.lengths = np.array(meta["lengths"], int)
         t = self.env.restore(meta["world"])
-        if t is not None:
-            life = eqx.tree_at(lambda x: x.t, life, t)
-            self.returns[t.first] = self.lengths[t.first] = 0
-        self.life = life
+        self.learned, self.kept = pack(life.learner), pack(life.kept)
+        self.carry, self.count = pack(life.carry), pack(life.count)
+        (self.newest,) = self._policy(self.learned)
+        self.acting = pack(life.acting) if self.beat.overlap else self.newest
+        self.t = life.t if t is None else t
+        self.done, self.steps = meta["blocks"], meta["steps"]
+        again = np.zeros(self.beat.envs, bool) if t is None else np.asarray(t.first)
+        self.returns = np.where(again, 0.0, meta["returns"])
+        self.lengths = np.where(again, 0, meta["lengths"])
 
     def close(self) -> None:
         self.env.close()
+
+
+def means(metrics: list[Packed]) -> dict[str, float]:
+    """Each metric's mean over the blocks of a chunk."""
+    values = [m.tree for m in metrics]
+    names = values[-1] if values else ()
+    return {k: float(np.mean([float(v[k]) for v in values])) for k in names}
