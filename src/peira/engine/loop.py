@@ -129,22 +129,22 @@ def learn(
     """The updates of one block; `count` is how many went before. Metrics are means."""
     algorithm, store = beat.algorithm, beat.store
 
-    def one(i: Array, now: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        learner, kept, total = now
+    def one(i: Array, learner: PyTree, kept: PyTree) -> tuple[Any, Any, Metrics]:
         batch = store.sample(kept, key=fold(key, "sample", i))
         learner, report = algorithm.update(learner, batch, key=fold(key, "update", i))
-        kept = store.heed(kept, batch, report)
-        return learner, kept, jax.tree.map(jnp.add, total, report.metrics)
+        return learner, store.heed(kept, batch, report), report.metrics
+
+    def add_up(i: Array, now: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        learner, kept, metrics = one(i, *now[:2])
+        return learner, kept, jax.tree.map(jnp.add, now[2], metrics)
 
     # The number of updates is hidden from XLA: it would unroll a loop of one, fuse the
     # reading of the store with the writing before it, and to do so copy the store.
-    updates = jax.lax.optimization_barrier(jnp.array(beat.updates))
-    sample = lambda: store.sample(kept, key=key)
-    report = jax.eval_shape(lambda: algorithm.update(learner, sample(), key=key))[1]
-    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), report.metrics)
-    learner, kept, total = jax.lax.fori_loop(
-        count, count + updates, one, (learner, kept, zero)
-    )
+    last = count + jax.lax.optimization_barrier(jnp.array(beat.updates))
+    shapes = jax.eval_shape(one, count, learner, kept)[2]
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    start = (learner, kept, zero)
+    learner, kept, total = jax.lax.fori_loop(count, last, add_up, start)
     return learner, kept, jax.tree.map(lambda x: x / beat.updates, total)
 
 
