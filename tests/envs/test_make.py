@@ -49,6 +49,8 @@ def test_names_of_functions():
             "unknown environment 'ALE/Pog-v5'; did you mean ALE/Pong-v5",
         ),
         ("toys:missing", {}, "unknown environment or function of toys 'missing'"),
+        ("os:system", {"command": "exit 1"}, "system does not say that it makes one"),
+        ("subprocess:Popen", {"args": ["true"]}, "Popen does not say that"),
         (
             "nowhere:Env-v0",
             {},

@@ -170,7 +170,7 @@ class Blind(gymnasium.Env):
         return np.zeros(1, np.float32), {}
 
 
-def counter(**kwargs):
+def counter(**kwargs) -> gymnasium.Env:
     return Counter(**kwargs)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -118,7 +119,27 @@ def named_function(name: str) -> Callable[..., Any] | None:
     if not hasattr(found, attribute):
         own = [k for k, v in vars(found).items() if callable(v)]
         raise unknown(f"environment or function of {module}", attribute, own)
-    return getattr(found, attribute)
+    function = getattr(found, attribute)
+    if not makes_an_environment(function):
+        raise BadConfig(
+            f"environment '{name}': {attribute} does not say that it makes one; let it "
+            "be a class of environments, or a function that ends in '-> gymnasium.Env'"
+        )
+    return function
+
+
+def makes_an_environment(function: Any) -> bool:
+    """Whether it says so itself. Names are also read from the files of a run, and those
+    must not be able to call whatever they like (`os:system`)."""
+    made = function
+    if not isinstance(function, type):
+        try:
+            made = typing.get_type_hints(function).get("return")
+        except (NameError, TypeError):
+            return False
+    kind = typing.get_origin(made) or made
+    kinds = (Env, gymnasium.Env, gymnasium.vector.VectorEnv)
+    return isinstance(kind, type) and issubclass(kind, kinds)
 
 
 def open_id(name: str, kwargs: dict[str, Any]) -> gymnasium.Env:
