@@ -9,7 +9,7 @@ demo: .venv/run
 	$(BIN)/peira train ppo CartPole-v1
 
 test: check docs
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: .venv/dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from peira.core import Box
 from peira.envs import frame, make
-from peira.envs.make import CLASSIC
+from peira.envs.classic import CLASSIC
 
 
 IDS = sorted(CLASSIC)

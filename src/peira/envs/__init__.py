@@ -9,8 +9,9 @@ from .classic import (
     TimeLimit,
 )
 from .hosted import Hosted, shut
-from .make import as_gymnasium, frame, make
+from .make import as_gymnasium, make
 from .probes import Chain, Match, PROBES, Reach
+from .render import frame
 
 
 __all__ = [

@@ -259,3 +259,12 @@ def roll(state: Float[Array, "2"], force: Float[Array, ""]) -> Float[Array, "2"]
 def wrap(angle: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """The same angle in `[-π, π)`."""
     return (angle + jnp.pi) % (2 * jnp.pi) - jnp.pi
+
+
+CLASSIC: dict[str, TimeLimit] = {
+    "CartPole-v1": TimeLimit(CartPole(), 500),
+    "Pendulum-v1": TimeLimit(Pendulum(), 200),
+    "Acrobot-v1": TimeLimit(Acrobot(), 500),
+    "MountainCar-v0": TimeLimit(MountainCar(), 200),
+    "MountainCarContinuous-v0": TimeLimit(MountainCarContinuous(), 999),
+}

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from jaxtyping import PyTree
 
 from ..core import Box, Discrete, Env, fold, MultiBinary, MultiDiscrete, root, Space
-from .make import frame
+from .render import frame
 
 
 class AsGymnasium(gymnasium.Env):

@@ -3,28 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
-
-from ..core import BadConfig, Env, EnvironmentFault, unknown
-from .classic import (
-    Acrobot,
-    CartPole,
-    MountainCar,
-    MountainCarContinuous,
-    Pendulum,
-    TimeLimit,
-)
+from ..core import BadConfig, Env, unknown
+from .classic import CLASSIC
 from .hosted import Hosted
 from .probes import PROBES
 
 
-CLASSIC: dict[str, TimeLimit] = {
-    "CartPole-v1": TimeLimit(CartPole(), 500),
-    "Pendulum-v1": TimeLimit(Pendulum(), 200),
-    "Acrobot-v1": TimeLimit(Acrobot(), 500),
-    "MountainCar-v0": TimeLimit(MountainCar(), 200),
-    "MountainCarContinuous-v0": TimeLimit(MountainCarContinuous(), 999),
-}
 JAX: Mapping[str, Env] = {**CLASSIC, **PROBES}
 
 
@@ -67,31 +51,6 @@ def make(
     from .gymnasium_env import host
 
     return host(env, envs=envs, processes=processes, kwargs=kwargs)
-
-
-def frame(env: Env, world: Any) -> np.ndarray:
-    """A JAX world as a picture `(height, width, 3)`, uint8, drawn by its twin in
-    Gymnasium; raises `EnvironmentFault` for worlds that have none."""
-    if isinstance(env, TimeLimit):
-        return frame(env.env, world[0])
-    for name, limited in CLASSIC.items():
-        if type(limited.env) is type(env):
-            return draw_twin(name, np.asarray(world))
-    raise EnvironmentFault(f"{type(env).__name__} has no picture")
-
-
-def draw_twin(name: str, state: np.ndarray) -> np.ndarray:
-    import gymnasium
-
-    from .render import picture
-
-    twin = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
-    twin.reset(seed=0)
-    twin.unwrapped.state = state  # type: ignore[attr-defined]
-    try:
-        return picture(twin)
-    finally:
-        twin.close()
 
 
 def as_gymnasium(env: Env) -> Any:

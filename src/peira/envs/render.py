@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core import EnvironmentFault
+from ..core import Env, EnvironmentFault
+from .classic import CLASSIC, TimeLimit
 
 
 def picture(env: Any) -> np.ndarray:
@@ -38,3 +39,26 @@ def draw(env: Any) -> Any:
         finally:
             del os.environ["MUJOCO_GL"]
     raise EnvironmentFault(f"it cannot be drawn on this machine: {reason}")
+
+
+def frame(env: Env, world: Any) -> np.ndarray:
+    """A JAX world as a picture `(height, width, 3)`, uint8, drawn by its twin in
+    Gymnasium; raises `EnvironmentFault` for worlds that have none."""
+    if isinstance(env, TimeLimit):
+        return frame(env.env, world[0])
+    for name, limited in CLASSIC.items():
+        if type(limited.env) is type(env):
+            return draw_twin(name, np.asarray(world))
+    raise EnvironmentFault(f"{type(env).__name__} has no picture")
+
+
+def draw_twin(name: str, state: np.ndarray) -> np.ndarray:
+    import gymnasium
+
+    twin = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
+    twin.reset(seed=0)
+    twin.unwrapped.state = state  # type: ignore[attr-defined]
+    try:
+        return picture(twin)
+    finally:
+        twin.close()
