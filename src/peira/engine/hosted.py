@@ -1,6 +1,6 @@
 """Gymnasium environments: the world steps on the host, learning runs on the device.
 
-One dispatch per step to act and one per block to keep and learn. With `overlap` the
+One dispatch per step to act and two per block, to keep and to learn. With `overlap` the
 next block is collected while the last one is learned from.
 """
 
