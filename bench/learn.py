@@ -56,26 +56,28 @@ ROWS = [
     Row("ppo-cartpole", "ppo CartPole-v1 --seeds 5", 475, True, source=ISSUE),
     Row(
         "dqn-cartpole",
-        "dqn CartPole-v1 --seeds 100,101,102,103,104",
+        "dqn CartPole-v1 --seeds 200,201,202,203,204",
         475,
         source=ISSUE,
-        note="Defaults were chosen on the seeds 0 to 4; these are others.",
+        note="The defaults were chosen on the seeds 0 to 11; these are others. An earlier "
+        "choice, made on the seeds 0 to 4 (targets copied every 50 updates), reached "
+        "437 [262, 612] on five others: five seeds are too few to choose by.",
     ),
     Row(
         "dqn-double-cartpole",
-        "dqn CartPole-v1 --double --seeds 100,101,102,103,104",
+        "dqn CartPole-v1 --double --seeds 200,201,202,203,204",
         475,
         source=ISSUE,
     ),
     Row(
         "dqn-prioritised-cartpole",
-        "dqn CartPole-v1 --prioritised --seeds 100,101,102,103,104",
+        "dqn CartPole-v1 --prioritised --seeds 200,201,202,203,204",
         475,
         source=ISSUE,
     ),
     Row(
         "dqn-plain-cartpole",
-        "dqn CartPole-v1 --n 1 --seeds 100,101,102,103,104",
+        "dqn CartPole-v1 --n 1 --seeds 200,201,202,203,204",
         None,
         note="One-step targets, for comparison: what the three-step default replaced.",
     ),

@@ -136,7 +136,7 @@ class DQN(Algorithm[State, Sample]):
     """Steps before the first update; until then actions are random."""
     every: Count = 8
     """Steps between updates, over all environments."""
-    target_every: Count = 50
+    target_every: Count = 100
     """Updates between copies to the target network."""
     initial_epsilon: Unit = 1.0
     """Chance of a random action at the beginning."""
