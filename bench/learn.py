@@ -59,9 +59,9 @@ ROWS = [
         "dqn CartPole-v1 --seeds 200,201,202,203,204",
         475,
         source=ISSUE,
-        note="The defaults were chosen on the seeds 0 to 11; these are others. An earlier "
-        "choice, made on the seeds 0 to 4 (targets copied every 50 updates), reached "
-        "437 [262, 612] on five others: five seeds are too few to choose by.",
+        note="The defaults were chosen on the seeds 0 to 11; these are others. An "
+        "earlier choice, made on the seeds 0 to 4 (targets copied every 50 updates), "
+        "reached 437 [262, 612] on five others: five seeds are too few to choose by.",
     ),
     Row(
         "dqn-double-cartpole",
