@@ -108,7 +108,7 @@ ROWS = [
     ),
     Row(
         "ppo-minatar",
-        f"ppo gymnax:Breakout-MinAtar --steps 1000000 {BOARD} --seeds 5",
+        f"ppo gymnax:Breakout-MinAtar --steps 50000 {BOARD} --seeds 5",
         2.0,
         source="well above the random policy, which earns about 0.5",
     ),
