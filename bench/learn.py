@@ -117,7 +117,7 @@ ROWS = [
         "ppo-minatar",
         f"ppo gymnax:Breakout-MinAtar --steps 50000 {BOARD} --seeds 5",
         2.0,
-        source="well above the random policy, which earns about 0.5",
+        source="well above the random policy, which earns 0.46 (200 episodes)",
     ),
     Row(
         "dqn-pong",
