@@ -1,9 +1,7 @@
 """What the site takes from elsewhere: pages that are files of the repository's root,
 and tables of hyper-parameters made from the fields of the algorithms."""
 
-import ast
 import dataclasses
-import inspect
 import re
 import types
 import typing
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from peira.algos import get
+from peira.cli.fields import hints, meanings
 from peira.core.checks import Range, ranges
 
 
@@ -34,28 +33,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def table(name: str) -> str:
     """The hyper-parameters of a catalogued algorithm as a table."""
     cls = get(name)
-    hints = typing.get_type_hints(cls, include_extras=True)
-    meaning = meanings(cls)
+    known, meaning = hints(cls), meanings(cls)
     rows = ["| name | default | range | meaning |", "|---|---|---|---|"]
     for field in dataclasses.fields(cls):
-        value, allowed = show(field.default), extent(hints[field.name])
+        value, allowed = show(field.default), extent(known[field.name])
         rows.append(f"| `{field.name}` | {value} | {allowed} | {meaning[field.name]} |")
     return "\n".join(rows)
-
-
-def meanings(cls: type) -> dict[str, str]:
-    """The docstring under each field of a class."""
-    (tree,) = ast.parse(inspect.getsource(cls)).body
-    assert isinstance(tree, ast.ClassDef)
-    found = {}
-    for field, doc in zip(tree.body, tree.body[1:], strict=False):
-        match field, doc:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                found[name] = " ".join(text.split())
-    return found
 
 
 def show(value: Any) -> str:

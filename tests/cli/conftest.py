@@ -2,7 +2,6 @@
 
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from peira.cli import main
 
@@ -45,24 +44,6 @@ def whole_runs():
     for used: a false alarm where seeds side by side scan over keys just split."""
     with jax.debug_key_reuse(False):
         yield
-
-
-@pytest.fixture(scope="session")
-def compiled_once(tmp_path_factory):
-    """Programs that several tests run are compiled by the first."""
-    options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

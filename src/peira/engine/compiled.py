@@ -3,6 +3,7 @@
 Seeds are a batch axis over the whole run.
 """
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -100,17 +101,14 @@ def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transi
 
     now = (life.world, life.carry, life.t, life.tally, life.step)
     (world, carry, t, tally, step), steps = jax.lax.scan(one, now, length=beat.block)
-    life = Life(
-        life.learner,
-        life.acting,
-        beat.store.add(life.kept, steps),
-        world,
-        carry,
-        t,
-        tally,
-        step,
-        life.count,
-        life.key,
+    life = dataclasses.replace(
+        life,
+        kept=beat.store.add(life.kept, steps),
+        world=world,
+        carry=carry,
+        t=t,
+        tally=tally,
+        step=step,
     )
     return life, steps
 
@@ -124,18 +122,10 @@ def turn(beat: Beat, env: Env, life: Life, *, learning: bool) -> tuple[Life, Met
     if learning:
         learner, kept, metrics = learn(beat, learner, kept, count=count, key=life.key)
         count = count + beat.updates
-    return Life(
-        learner,
-        acting,
-        kept,
-        life.world,
-        life.carry,
-        life.t,
-        life.tally,
-        life.step,
-        count,
-        life.key,
-    ), metrics
+    life = dataclasses.replace(
+        life, learner=learner, acting=acting, kept=kept, count=count
+    )
+    return life, metrics
 
 
 class Compiled:

@@ -33,7 +33,7 @@ class HostedLoop:
 
     def __init__(self, beat: Beat, env: Hosted, seeds: tuple[int, ...]):
         (self.seed,) = self.seeds = seeds
-        self.beat, self.env, self.key = beat, env, root(self.seed)
+        self.beat, self.env, self.key = beat, env, pack(root(self.seed))
         self.done = self.steps = 0
 
         def begin(t: TimeStep, key: Key) -> tuple:
@@ -63,8 +63,7 @@ class HostedLoop:
         self._policy = packing(own)
 
         self.t = env.reset(self.seed)
-        self.root = pack(self.key)
-        start = packing(begin)(pack(self.t), self.root)
+        start = packing(begin)(pack(self.t), self.key)
         self.learned, self.kept, self.carry, self.count = start
         (self.newest,) = self._policy(self.learned)
         self.acting = self.newest
@@ -76,7 +75,7 @@ class HostedLoop:
         t, seen = self.t, []
         for _ in range(self.beat.block):
             action, self.carry, extras = self._act(
-                policy, self.carry, pack(t), self.root, pack(np.int32(self.steps))
+                policy, self.carry, pack(t), self.key, pack(np.int32(self.steps))
             )
             action = jax.tree.map(np.asarray, action.tree)
             out, after = self.env.step(action)
@@ -121,7 +120,7 @@ class HostedLoop:
             (self.kept,) = self._add(self.kept, pack(steps))
             if learning:
                 self.learned, self.newest, self.kept, self.count, metrics = self._learn(
-                    self.learned, self.kept, self.count, self.root
+                    self.learned, self.kept, self.count, self.key
                 )
                 sums.append(metrics)
         self.done += blocks

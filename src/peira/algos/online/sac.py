@@ -49,7 +49,7 @@ from ...core import (
 from ...data import Replay
 from ...nets import Encoder, Ensemble, fan_in, MLP, Vision
 from ...ops import descend, Number, polyak, scale, TanhGaussian, Trainable, trainable
-from .td3 import Critic, critic_loss, in_units
+from .td3 import Critic, critic_loss, in_units, twins
 
 
 LOG_STD = (-20.0, 2.0)  # the authors' bounds
@@ -179,23 +179,15 @@ class SAC(Algorithm[State, Sample]):
         return Replay(self.capacity, self.batch, self.warmup, self.every)
 
     def init(self, spec: Spec, *, key: Key) -> State:
-        size = spec.action.size
-        k_actor, k_critic = fold(key, "actor"), fold(key, "critic")
-
-        def encoder(k: Key) -> Encoder:
-            return Encoder(
-                spec.obs, init=fan_in, key=fold(k, "eye"), vision=self.vision
-            )
-
-        def make(k: Key) -> Critic:
-            eye = encoder(k)
-            sizes = [eye.size + size, *self.hidden, 1]
-            return Critic(eye, MLP(sizes, key=k, layer_norm=self.layer_norm))
-
-        eye = encoder(k_actor)
-        body = MLP([eye.size, *self.hidden, 2 * size], key=k_actor)
+        k_actor = fold(key, "actor")
+        eye = Encoder(
+            spec.obs, init=fan_in, key=fold(k_actor, "eye"), vision=self.vision
+        )
+        body = MLP([eye.size, *self.hidden, 2 * spec.action.size], key=k_actor)
         actor = Actor(eye, body, spec.action)
-        critic = Ensemble(make, 2, key=k_critic)
+        critic = twins(
+            spec, self.hidden, self.vision, self.layer_norm, key=fold(key, "critic")
+        )
         return State(
             trainable(actor, self.tx),
             trainable(critic, self.tx),

@@ -82,6 +82,19 @@ class Critic(eqx.Module):
         return self.body(jnp.concatenate([self.encoder(obs), action]))[0]
 
 
+def twins(
+    spec: Spec, hidden: Widths, vision: Vision, layer_norm: bool, *, key: Key
+) -> Ensemble[Critic]:
+    """Two critics that begin apart."""
+
+    def make(k: Key) -> Critic:
+        eye = Encoder(spec.obs, init=fan_in, key=fold(k, "eye"), vision=vision)
+        sizes = [eye.size + spec.action.size, *hidden, 1]
+        return Critic(eye, MLP(sizes, key=k, layer_norm=layer_norm))
+
+    return Ensemble(make, 2, key=key)
+
+
 class State(eqx.Module):
     actor: Trainable[Actor]
     critic: Trainable[Ensemble[Critic]]
@@ -197,21 +210,15 @@ class TD3(Algorithm[State, Sample]):
         return Replay(self.capacity, self.batch, self.warmup, self.every)
 
     def init(self, spec: Spec, *, key: Key) -> State:
-        size = spec.action.size
-
-        def encoder(name: str, k: Key) -> Encoder:
-            return Encoder(spec.obs, init=fan_in, key=fold(k, name), vision=self.vision)
-
-        eye = encoder("eye", fold(key, "actor"))
-        body = MLP([eye.size, *self.hidden, size], key=fold(key, "actor"))
+        k_actor = fold(key, "actor")
+        eye = Encoder(
+            spec.obs, init=fan_in, key=fold(k_actor, "eye"), vision=self.vision
+        )
+        body = MLP([eye.size, *self.hidden, spec.action.size], key=k_actor)
         actor = Actor(eye, body, spec.action)
-
-        def make(k: Key) -> Critic:
-            eye = encoder("eye", k)
-            sizes = [eye.size + size, *self.hidden, 1]
-            return Critic(eye, MLP(sizes, key=k, layer_norm=self.layer_norm))
-
-        critic = Ensemble(make, 2, key=fold(key, "critic"))
+        critic = twins(
+            spec, self.hidden, self.vision, self.layer_norm, key=fold(key, "critic")
+        )
         return State(
             trainable(actor, self.tx),
             trainable(critic, self.tx),
