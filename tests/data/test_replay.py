@@ -194,3 +194,13 @@ def test_a_prioritised_replay_without_surprise_says_what_it_needs():
     kept = filled(store, total=4, size=4, envs=1)
     with pytest.raises(BadConfig, match="surprise"):
         store.heed(kept, dealt(store, kept), Report({}))
+
+
+def test_a_failed_update_leaves_every_item_as_surprising_as_it_was():
+    store = Prioritised(Replay(capacity=8, batch=4, warmup=0), alpha=1.0)
+    kept = filled(store, total=4, size=4, envs=1)
+    sample = dealt(store, kept)
+    before = store.heed(kept, sample, report([9.0, 0.5, 0.5, 2.0]))
+    after = store.heed(before, sample, report([jnp.nan, jnp.inf, jnp.nan, jnp.nan]))
+    np.testing.assert_array_equal(after.tree, before.tree)
+    assert after.peak == before.peak

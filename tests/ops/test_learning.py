@@ -8,7 +8,16 @@ import optax
 import pytest
 from hypothesis import given, strategies as st
 
-from peira.ops import choose, descend, mean_metrics, Moments, polyak, trainable, when
+from peira.ops import (
+    choose,
+    descend,
+    mean_metrics,
+    Moments,
+    polyak,
+    refused,
+    trainable,
+    when,
+)
 
 
 def test_descend_steps_down_the_gradient_and_hands_on_what_the_loss_said():
@@ -26,6 +35,26 @@ def test_the_first_step_of_adam_has_the_size_of_the_rate():
         tx, trainable(net, tx), lambda n: (jnp.square(n).sum(), ()), rate=0.01
     )
     np.testing.assert_allclose(new.net, [2.99, -0.99], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda n: n[0] * jnp.nan,
+        lambda n: n[0] * 0 + jnp.inf,  # its gradient is finite
+        lambda n: jnp.sqrt(n[1] - n[1]),  # its value is finite
+        lambda n: 1e30 * n[0],  # the square of its gradient is not
+    ],
+)
+def test_a_step_that_is_not_finite_is_refused_as_if_it_had_never_been(loss):
+    net, tx = jnp.array([3.0, -1.0]), optax.scale_by_adam()
+    good = lambda n: (jnp.square(n).sum(), ())
+    one, _ = descend(tx, trainable(net, tx), good, rate=0.01)
+    two, _ = descend(tx, one, lambda n: (loss(n), ()), rate=0.01)
+    assert jax.tree.map(int, [refused([one, {"x": x}]) for x in (one, two)]) == [0, 1]
+    np.testing.assert_array_equal(two.net, one.net)
+    three = descend(tx, two, good, rate=0.01)[0]
+    np.testing.assert_array_equal(three.net, descend(tx, one, good, rate=0.01)[0].net)
 
 
 def test_polyak_moves_the_target_a_fraction_of_the_way():
@@ -63,6 +92,13 @@ def test_moments_do_not_depend_on_how_the_stream_was_cut(x, cut):
     np.testing.assert_allclose(parts.mean, x.mean(axis=0), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(parts.variance, x.var(axis=0), rtol=1e-3, atol=1e-2)
     assert parts.count == 6
+
+
+@pytest.mark.parametrize("odd", [jnp.nan, jnp.inf])
+def test_a_batch_with_a_number_that_is_not_finite_is_refused_whole(odd):
+    seen = Moments.zero((2,)).merge(jnp.arange(6.0).reshape(3, 2))
+    worse = seen.merge(jnp.array([[1.0, 2.0], [3.0, odd]]))
+    jax.tree.map(np.testing.assert_array_equal, worse, seen)
 
 
 def test_moments_of_nothing_leave_numbers_as_they_are():

@@ -17,14 +17,24 @@ from ..core import (
     Env,
     fold,
     Key,
-    Metrics,
     Policy,
     root,
     TimeStep,
     Transition,
 )
 from ..ops import choose
-from .loop import act, Beat, example, learn, strong, Tally
+from .loop import (
+    Account,
+    act,
+    anywhere,
+    Beat,
+    example,
+    learn,
+    nothing,
+    strong,
+    Tally,
+    together,
+)
 
 
 class Life(eqx.Module):
@@ -56,7 +66,7 @@ def begin(beat: Beat, env: Env, key: Key) -> Life:
     return Life(
         learner,
         policy if beat.overlap else None,
-        beat.store.init(example(beat, learner, t), envs=beat.envs),
+        beat.store.init(example(beat.algorithm, learner, t), envs=beat.envs),
         world,
         actors(policy, beat.envs),
         t,
@@ -113,19 +123,24 @@ def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transi
     return life, steps
 
 
-def turn(beat: Beat, env: Env, life: Life, *, learning: bool) -> tuple[Life, Metrics]:
+def turn(
+    beat: Beat, env: Env, life: Life, *, learning: bool, seeds: str | None
+) -> tuple[Life, Account]:
     """One block: play, keep, learn."""
     newest = beat.algorithm.policy(life.learner)
     life, _ = play(beat, env, life.acting or newest, life)
     acting = newest if beat.overlap else None
-    learner, kept, metrics, count = life.learner, life.kept, {}, life.count
+    learner, kept, count = life.learner, life.kept, life.count
+    account = nothing(())
     if learning:
-        learner, kept, metrics = learn(beat, learner, kept, count=count, key=life.key)
+        learner, kept, account = learn(
+            beat, learner, kept, count=count, key=life.key, seeds=seeds
+        )
         count = count + beat.updates
     life = dataclasses.replace(
         life, learner=learner, acting=acting, kept=kept, count=count
     )
-    return life, metrics
+    return life, account
 
 
 class Compiled:
@@ -134,29 +149,35 @@ class Compiled:
     def __init__(self, beat: Beat, env: Env, seeds: tuple[int, ...]):
         self.beat, self.env, self.seeds = beat, env, seeds
         self.done = 0  # blocks
+        self.failed = [-1] * len(seeds)
         many = len(seeds) > 1
+        axis = "seed" if many else None
 
         def start(key: Key) -> Life:
             return strong(begin(beat, env, key))
 
-        def advance(life: Life, blocks: Array, learning: bool) -> Any:
-            first = lambda x: turn(beat, env, x, learning=learning)
-            zero = jax.tree.map(
-                lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(first, life)[1]
-            )
+        def advance(life: Life, blocks: Array, learning: bool) -> tuple[Life, Account]:
+            block = lambda x: turn(beat, env, x, learning=learning, seeds=axis)
 
-            def one(_: Any, now: tuple[Life, Metrics]) -> tuple[Life, Metrics]:
-                life, metrics = first(now[0])
-                return life, jax.tree.map(jnp.add, now[1], metrics)
+            def go_on(now: tuple) -> Array:
+                return (now[0] < blocks) & ~now[1]
 
-            life, total = jax.lax.fori_loop(0, blocks, one, (life, zero))
-            return life, jax.tree.map(lambda x: x / blocks, total)
+            def one(now: tuple) -> tuple:
+                k, halted, life, account = now
+                life, new = block(life)
+                if beat.on_nan == "stop":
+                    halted = anywhere(new.failed > 0, axis)
+                return k + 1, halted, life, account.add(new)
 
-        def chunk(life: Life, blocks: Array, learning: bool) -> Any:
+            names = jax.eval_shape(block, life)[1].sums
+            now = (jnp.array(0), jnp.array(False), life, nothing(names))
+            return jax.lax.while_loop(go_on, one, now)[2:]
+
+        def chunk(life: Life, blocks: Array, learning: bool) -> tuple[Life, Account]:
             if not many:
                 return advance(life, blocks, learning)
             side_by_side = lambda x: advance(x, blocks, learning)
-            return jax.vmap(side_by_side)(life)
+            return jax.vmap(side_by_side, axis_name=axis)(life)
 
         self._start = jax.jit(jax.vmap(start) if many else start)
         self._chunk = jax.jit(chunk, donate_argnums=0, static_argnums=2)
@@ -167,15 +188,17 @@ class Compiled:
         """Go on by some blocks, all of them on the same side of the warm-up; what
         there is to log, for each seed."""
         learning = self.done >= self.beat.warmup
-        life, metrics = self._chunk(self.life, jnp.array(blocks), learning)
+        life, account = self._chunk(self.life, jnp.array(blocks), learning)
         self.done += blocks
         tallies = [self._of(life.tally, i) for i in range(len(self.seeds))]
+        accounts = [self._of(account, i) for i in range(len(self.seeds))]
+        self.failed = [int(a.first) for a in accounts]
         self.life = eqx.tree_at(
             lambda x: x.tally, life, jax.tree.map(jnp.copy, life.tally.forget())
         )
         return [
-            tally.read() | {k: float(v) for k, v in self._of(metrics, i).items()}
-            for i, tally in enumerate(tallies)
+            tally.read() | together([account])
+            for tally, account in zip(tallies, accounts, strict=True)
         ]
 
     def _of(self, tree: Any, i: int) -> Any:
@@ -184,6 +207,10 @@ class Compiled:
     def learner(self, i: int) -> PyTree:
         """What the i-th seed has learned."""
         return self._of(self.life.learner, i)
+
+    def stored(self, i: int) -> PyTree:
+        """What the i-th seed's store holds."""
+        return self._of(self.life.kept, i)
 
     def save(self, i: int) -> tuple[PyTree, dict]:
         """All of the i-th seed's run, as arrays and plain JSON."""

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PyTree
 
 from ..core import actors, fold, Key, Policy, root, TimeStep, Transition
 from ..envs import Hosted
-from .loop import act, Beat, example, learn, strong, summary
+from .loop import act, Beat, example, learn, strong, summary, together
 from .packed import pack, Packed, packing
 
 
@@ -35,10 +35,11 @@ class HostedLoop:
         (self.seed,) = self.seeds = seeds
         self.beat, self.env, self.key = beat, env, pack(root(self.seed))
         self.done = self.steps = 0
+        self.failed = [-1]
 
         def begin(t: TimeStep, key: Key) -> tuple:
             learner = beat.algorithm.init(beat.spec, key=fold(key, "init"))
-            kept = beat.store.init(example(beat, learner, t), envs=beat.envs)
+            kept = beat.store.init(example(beat.algorithm, learner, t), envs=beat.envs)
             carry = actors(beat.algorithm.policy(learner), beat.envs)
             return strong((learner, kept, carry, jnp.array(0)))
 
@@ -49,9 +50,9 @@ class HostedLoop:
             return (beat.store.add(kept, steps),)
 
         def improve(learner: PyTree, kept: PyTree, count: Array, key: Key) -> tuple:
-            learner, kept, metrics = learn(beat, learner, kept, count=count, key=key)
+            learner, kept, account = learn(beat, learner, kept, count=count, key=key)
             policy = beat.algorithm.policy(learner)
-            return learner, policy, kept, count + beat.updates, metrics
+            return learner, policy, kept, count + beat.updates, account
 
         def own(learner: PyTree) -> tuple:
             """A policy that outlives its learner, which is donated."""
@@ -107,29 +108,43 @@ class HostedLoop:
             self.returns[i] = self.lengths[i] = 0
 
     def advance(self, blocks: int) -> list[dict[str, float]]:
-        """Go on by some blocks; what there is to log."""
+        """Go on by some blocks, or until an update fails; what there is to log."""
         learning = self.done >= self.beat.warmup
         ended: list[tuple[float, int]] = []
-        sums: list[Packed] = []
+        accounts: list[Packed] = []
         for _ in range(blocks):
             # With overlap the newest policy is still being computed while `acting`
             # plays: nothing here waits for it.
             policy = self.acting if self.beat.overlap else self.newest
             self.acting = self.newest
             steps = self._play(policy, ended)
+            if self._halted(accounts):
+                break  # with the store as the failed update saw it
             (self.kept,) = self._add(self.kept, pack(steps))
             if learning:
-                self.learned, self.newest, self.kept, self.count, metrics = self._learn(
+                self.learned, self.newest, self.kept, self.count, account = self._learn(
                     self.learned, self.kept, self.count, self.key
                 )
-                sums.append(metrics)
+                accounts.append(account)
+        self._halted(accounts)
         self.done += blocks
         total = (sum(r for r, _ in ended), sum(n for _, n in ended))
-        return [summary(len(ended), *total) | means(sums)]
+        learned = together([account.tree for account in accounts])
+        return [summary(len(ended), *total) | learned]
+
+    def _halted(self, accounts: list[Packed]) -> bool:
+        """Whether the newest of the learning was the last."""
+        if accounts and self.failed == [-1]:
+            self.failed = [int(accounts[-1].tree.first)]
+        return self.failed != [-1] and self.beat.on_nan == "stop"
 
     def learner(self, i: int) -> PyTree:
         """What has been learned."""
         return self.learned.tree
+
+    def stored(self, i: int) -> PyTree:
+        """What the store holds."""
+        return self.kept.tree
 
     def save(self, i: int) -> tuple[PyTree, dict]:
         """All of the run: arrays, and how to bring the world back."""
@@ -167,10 +182,3 @@ class HostedLoop:
 
     def close(self) -> None:
         self.env.close()
-
-
-def means(metrics: list[Packed]) -> dict[str, float]:
-    """Each metric's mean over the blocks of a chunk."""
-    values = [m.tree for m in metrics]
-    names = values[-1] if values else ()
-    return {k: float(np.mean([float(v[k]) for v in values])) for k in names}

@@ -7,12 +7,13 @@ before b-1, so that block b can be collected while block b-1 is learned from. Wh
 policy acts is thus a function of b alone, never of timing.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..core import (
     Algorithm,
@@ -27,6 +28,7 @@ from ..core import (
     TimeStep,
     Transition,
 )
+from ..ops import refused
 from .plan import Plan
 
 
@@ -46,6 +48,8 @@ class Beat(NamedTuple):
     updates: int
     """Updates per block."""
     overlap: bool
+    on_nan: str
+    """What follows when a number in an update is not finite: `stop` or `skip`."""
 
     @property
     def stride(self) -> int:
@@ -84,6 +88,7 @@ def beat(algorithm: Algorithm, spec: Spec, plan: Plan, *, envs: int) -> Beat:
         warmup,
         updates,
         bool(plan.overlap),
+        plan.on_nan,
     )
 
 
@@ -96,9 +101,9 @@ def act(
     return jax.vmap(one)(carry, t, keys)
 
 
-def example(beat: Beat, learner: PyTree, t: TimeStep) -> Transition:
+def example(algorithm: Algorithm, learner: PyTree, t: TimeStep) -> Transition:
     """One step of one environment, for its shapes."""
-    policy = beat.algorithm.policy(learner)
+    policy = algorithm.policy(learner)
     one = jax.tree.map(lambda x: jnp.asarray(x[0]), t)
     call = lambda: policy(policy.begin(), one, key=jax.random.key(0), explore=True)
     action, _, extras = jax.tree.map(
@@ -123,29 +128,86 @@ def strong(tree: PyTree) -> PyTree:
     )
 
 
+class Account(eqx.Module):
+    """What learning came to: the metrics summed over the updates that went well, how
+    many those were, how many failed because a number was not finite, and the first
+    that did (-1: none)."""
+
+    sums: Metrics
+    good: Int[Array, "*seed"]
+    failed: Int[Array, "*seed"]
+    first: Int[Array, "*seed"]
+
+    def add(self, later: "Account") -> "Account":
+        return Account(
+            jax.tree.map(jnp.add, self.sums, later.sums),
+            self.good + later.good,
+            self.failed + later.failed,
+            jnp.where(self.first < 0, later.first, self.first),
+        )
+
+
+def nothing(names: Iterable[str]) -> Account:
+    """The account of no update at all, under the names of its metrics."""
+    zero = jnp.array(0)
+    return Account(dict.fromkeys(names, jnp.zeros(())), zero, zero, zero - 1)
+
+
+def together(accounts: Sequence[Account]) -> dict[str, float]:
+    """Each metric's mean over the updates that went well, and how many failed."""
+    good = sum(int(x.good) for x in accounts)
+    failed = sum(int(x.failed) for x in accounts)
+    names = accounts[0].sums if good else ()
+    means = {k: sum(float(x.sums[k]) for x in accounts) / good for k in names}
+    return means | ({"failed_updates": float(failed)} if failed else {})
+
+
 def learn(
-    beat: Beat, learner: PyTree, kept: PyTree, *, count: Int[Array, ""], key: Key
-) -> tuple[PyTree, PyTree, Metrics]:
-    """The updates of one block; `count` is how many went before. Metrics are means."""
+    beat: Beat,
+    learner: PyTree,
+    kept: PyTree,
+    *,
+    count: Int[Array, ""],
+    key: Key,
+    seeds: str | None = None,
+) -> tuple[PyTree, PyTree, Account]:
+    """The updates of one block; `count` is how many went before, `seeds` the name of
+    the axis along which others learn. Unless failed updates are skipped, one ends the
+    block for all."""
     algorithm, store = beat.algorithm, beat.store
 
-    def one(i: Array, learner: PyTree, kept: PyTree) -> tuple[Any, Any, Metrics]:
+    def update(i: Array, learner: PyTree, kept: PyTree) -> tuple[Any, Any, Account]:
         batch = store.sample(kept, key=fold(key, "sample", i))
-        learner, report = algorithm.update(learner, batch, key=fold(key, "update", i))
-        return learner, store.heed(kept, batch, report), report.metrics
+        new, report = algorithm.update(learner, batch, key=fold(key, "update", i))
+        good = refused(new) == refused(learner)
+        for value in report.metrics.values():
+            good = good & jnp.isfinite(value)
+        sums = {k: jnp.where(good, v, 0.0) for k, v in report.metrics.items()}
+        one = good.astype(int)
+        account = Account(sums, one, 1 - one, jnp.where(good, -1, i))
+        return new, store.heed(kept, batch, report), account
 
-    def add_up(i: Array, now: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        learner, kept, metrics = one(i, *now[:2])
-        return learner, kept, jax.tree.map(jnp.add, now[2], metrics)
+    def go_on(now: tuple) -> Array:
+        return (now[0] < last) & ~now[1]
+
+    def step(now: tuple) -> tuple:
+        k, halted, learner, kept, account = now
+        learner, kept, new = update(count + k, learner, kept)
+        if beat.on_nan == "stop":
+            halted = anywhere(new.failed > 0, seeds)
+        return k + 1, halted, learner, kept, account.add(new)
 
     # The number of updates is hidden from XLA: it would unroll a loop of one, fuse the
     # reading of the store with the writing before it, and to do so copy the store.
-    last = count + jax.lax.optimization_barrier(jnp.array(beat.updates))
-    shapes = jax.eval_shape(one, count, learner, kept)[2]
-    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    start = (learner, kept, zero)
-    learner, kept, total = jax.lax.fori_loop(count, last, add_up, start)
-    return learner, kept, jax.tree.map(lambda x: x / beat.updates, total)
+    last = jax.lax.optimization_barrier(jnp.array(beat.updates))
+    names = jax.eval_shape(update, count, learner, kept)[2].sums
+    start = (jnp.array(0), jnp.array(False), learner, kept, nothing(names))
+    return jax.lax.while_loop(go_on, step, start)[2:]
+
+
+def anywhere(flag: Bool[Array, ""], seeds: str | None) -> Bool[Array, ""]:
+    """Whether it is so for any seed."""
+    return flag if seeds is None else jax.lax.psum(flag.astype(int), seeds) > 0
 
 
 class Tally(eqx.Module):

@@ -31,6 +31,8 @@ class Plan:
     """Evaluate the exploring policy too."""
     checkpoint_every: Count | None = None
     """Environment steps between checkpoints; a quarter of the run when not given."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """When a loss or gradient is not finite: stop and say where, or skip the step."""
     processes: bool = False
     """Step host environments in a process each."""
     backend: Literal["auto", "jax", "gymnasium"] = "auto"

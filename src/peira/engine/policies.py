@@ -45,7 +45,17 @@ def save_policy(
 ) -> None:
     """Write `policy.safetensors` and `policy.json` into the folder, in place of what
     it held. Raises `RunFault`."""
-    about = {
+    about = heading(algorithm, name, spec) | {"meta": meta}
+    try:
+        with new_folder(folder) as new:
+            arrays.write(new, "policy", policy, about)
+    except OSError as error:
+        raise RunFault(f"cannot write {folder}: {error}") from None
+
+
+def heading(algorithm: Algorithm, name: str, spec: Spec) -> dict[str, Any]:
+    """What `described` reads: all that is needed to make the like of it again."""
+    return {
         "format": FORMAT,
         "algorithm": name,
         "version": type(algorithm).version,
@@ -54,13 +64,7 @@ def save_policy(
         "action": to_json(spec.action),
         "masked": spec.masked,
         "updates": spec.updates,
-        "meta": meta,
     }
-    try:
-        with new_folder(folder) as new:
-            arrays.write(new, "policy", policy, about)
-    except OSError as error:
-        raise RunFault(f"cannot write {folder}: {error}") from None
 
 
 def load_policy(path: Path, get: Callable[[str], type[Algorithm]]) -> LoadedPolicy:
@@ -93,7 +97,7 @@ def outline(algorithm: Algorithm, spec: Spec) -> PyTree:
 def described(
     about: dict[str, Any], get: Callable[[str], type[Algorithm]]
 ) -> tuple[str, Algorithm, Spec]:
-    """Name, algorithm and problem of a policy, from its JSON."""
+    """Name, algorithm and problem, from what `heading` said."""
     if about["format"] > FORMAT:
         raise RunFault("it was written by a newer Peira; please upgrade")
     name, version = about["algorithm"], about["version"]

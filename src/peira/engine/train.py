@@ -12,11 +12,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
-from ..core import Algorithm, BadConfig, Env, NumericalFault
+import jax.numpy as jnp
+
+from ..core import Algorithm, BadConfig, Env, fold, NumericalFault, root
 from ..envs import Hosted, make, shut
-from . import checkpoint, policies
+from . import blackbox, checkpoint, policies
 from .compiled import Compiled
 from .evaluate import evaluation_seed, Evaluator, evaluator
 from .hosted import HostedLoop
@@ -221,11 +223,39 @@ class Trainer:
             rows = [pool(a, b) for a, b in zip(rows or learned, learned, strict=True)]
         updates = max(0, self.loop.done - self.beat.warmup) * self.beat.updates
         seconds = time.perf_counter() - started
+        for i, first in enumerate(self.loop.failed):
+            if first >= 0 and self.problem.plan.on_nan == "stop":
+                self._fail(i, first)
         for seed, log, values in zip(self.seeds, self.logs, rows, strict=True):
             self._check(seed, values)
             log.log(self.step, updates, values, seconds)
             for sink in self.sinks:
                 sink.log(seed, self.step, values)
+
+    def _fail(self, i: int, update: int) -> NoReturn:
+        """Write down the update that failed, and raise `NumericalFault`."""
+        seed, log, beat = self.seeds[i], self.logs[i], self.beat
+        step = (beat.warmup + update // beat.updates + 1) * beat.stride
+        key = root(seed)
+        batch = beat.store.sample(
+            self.loop.stored(i), key=fold(key, "sample", jnp.array(update))
+        )
+        first = blackbox.record(
+            log.path / "faults" / f"update-{update}",
+            algorithm=beat.algorithm,
+            name=self.problem.name,
+            spec=beat.spec,
+            envs=beat.envs,
+            learner=self.loop.learner(i),
+            batch=batch,
+            key=fold(key, "update", jnp.array(update)),
+            meta={"seed": seed, "update": update, "step": step},
+        )
+        raise NumericalFault(
+            f"seed {seed}: update {update} (step {step}) is not finite, first in "
+            f"{first}; the last checkpoint is intact; see it again with: "
+            f"peira replay-fault {self.run.path}"
+        )
 
     def _check(self, seed: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():

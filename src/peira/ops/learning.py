@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..core import Metrics
 
@@ -18,15 +18,17 @@ Number = float | Float[Array, ""]
 
 
 class Trainable(eqx.Module, Generic[N]):
-    """A network, all of whose leaves are learned, and its optimiser's state."""
+    """A network, all of whose leaves are learned, its optimiser's state, and how many
+    steps were refused because the loss or its gradient was not finite."""
 
     net: N
     opt: optax.OptState
+    refused: Int[Array, ""]
 
 
 def trainable(net: N, tx: optax.GradientTransformation) -> Trainable[N]:
     """A network that has yet to take its first step."""
-    return Trainable(net, tx.init(net))  # type: ignore[arg-type]
+    return Trainable(net, tx.init(net), jnp.array(0, int))  # type: ignore[arg-type]
 
 
 def descend(
@@ -37,11 +39,22 @@ def descend(
     rate: Number,
 ) -> tuple[Trainable[N], T]:
     """One step of size `rate` down the loss along `tx`'s direction; and what else
-    the loss had to say."""
-    grads, aux = jax.grad(loss, has_aux=True)(old.net)
+    the loss had to say. Where the loss or the square of its gradient is not finite the
+    step is refused: nothing moves, and it is counted."""
+    (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(old.net)
+    good = jnp.isfinite(value) & jnp.isfinite(optax.global_norm(grads))
     direction, opt = tx.update(grads, old.opt, old.net)  # type: ignore[arg-type]
-    net = jax.tree.map(lambda w, d: w - rate * d, old.net, direction)
-    return Trainable(net, opt), aux
+    keep = lambda new, was: jnp.where(good, new, was)
+    net = jax.tree.map(lambda w, d: keep(w - rate * d, w), old.net, direction)
+    opt = jax.tree.map(keep, opt, old.opt)
+    return Trainable(net, opt, old.refused + ~good), aux
+
+
+def refused(learner: PyTree) -> Int[Array, ""]:
+    """How many steps every network in there has refused, all together."""
+    is_one = lambda x: isinstance(x, Trainable)
+    found = filter(is_one, jax.tree.leaves(learner, is_leaf=is_one))
+    return sum((x.refused for x in found), jnp.array(0, int))
 
 
 def polyak(target: N, online: N, tau: Number) -> N:

@@ -28,18 +28,21 @@ class Moments(eqx.Module):
         )
 
     def merge(self, batch: Float[Array, "*n"]) -> "Moments":
-        """See a batch, whose leading axes are all items."""
+        """See a batch, whose leading axes are all items; one that holds anything not
+        finite is refused whole."""
         items = batch.reshape(-1, *self.mean.shape)
         n = float(items.shape[0])
         mean = items.mean(axis=0)
         deviation = jnp.square(items - mean[None]).sum(axis=0)
         total = self.count + n
         step = mean - self.mean
-        return Moments(
+        merged = Moments(
             total,
             self.mean + step * n / total,
             self.deviation + deviation + jnp.square(step) * self.count * n / total,
         )
+        good = jnp.isfinite(merged.deviation).all()  # so are all items then
+        return jax.tree.map(lambda new, old: jnp.where(good, new, old), merged, self)
 
     def normalize(
         self, x: Float[Array, "*shape"], *, clip: float | None = None
