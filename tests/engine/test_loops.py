@@ -21,6 +21,7 @@ class Mirror(Hosted):
     def __init__(self, env: Env, envs: int):
         self.name, self.envs, self.spec, self.max_steps = "mirror", envs, env.spec, None
         self.env, self.key = env, jr.key(0)
+        self.lost, self.faults = np.zeros(envs, bool), []
         self._step = jax.jit(jax.vmap(lambda w, a: env.step(w, a, key=self.key)))
 
     def reset(self, seed: int, first: int = 0) -> TimeStep:
@@ -31,7 +32,7 @@ class Mirror(Hosted):
         zero = np.zeros(self.envs, np.float32)
         return TimeStep(np.asarray(obs), zero, np.ones(self.envs, bool))
 
-    def step(self, action):
+    def step(self, action, only=None):
         world, out = self._step(self.world, action)
         over = out.terminated | out.truncated
         self.world = jnp.where(over, self.fresh[0], world)

@@ -5,7 +5,7 @@ import pytest
 from toys import counter, faulty, homebody
 
 from peira.core import BadConfig, EnvironmentFault
-from peira.envs import make
+from peira.envs import Care, make
 
 
 def test_the_same_results_here_and_away():
@@ -34,7 +34,7 @@ def test_the_same_results_here_and_away():
     agree(a, b)
     away.close()
     away.close()
-    assert not any(p.is_alive() for p in away.fleet.processes)
+    assert not any(p.is_alive() for p in away.fleet.processes.values())
 
 
 def test_faults_away_are_ours():
@@ -60,10 +60,10 @@ def test_a_process_that_dies_is_named():
     env.close()
 
 
-def test_a_process_that_hangs_is_given_up(monkeypatch):
-    env = make(faulty, fault="hangs", at=1, processes=True)
+def test_a_process_that_hangs_is_given_up():
+    care = Care(patience=0.1)
+    env = make(faulty, fault="hangs", at=1, processes=True, care=care)
     env.reset(0)
-    monkeypatch.setattr("peira.envs.bodies.PATIENCE", 0.1)
     hung = r"environment 0: no answer for 0\.1 seconds"
     with pytest.raises(EnvironmentFault, match=hung):
         env.step(np.zeros(1, np.int32))

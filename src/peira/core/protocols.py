@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from .checks import check_fields, Unsupported
 from .spaces import Space
@@ -88,6 +88,11 @@ class Store(eqx.Module, Generic[Kept, Batch]):
     @abc.abstractmethod
     def add(self, kept: Kept, steps: Transition) -> Kept:
         """Keep a block of steps, shaped `(time, env, ...)`, in order."""
+
+    @abc.abstractmethod
+    def cut(self, kept: Kept, lost: Bool[Array, " env"]) -> Kept:
+        """Nothing follows the newest step of the environments that were lost: their
+        next step opens an episode."""
 
     @abc.abstractmethod
     def sample(self, kept: Kept, *, key: Key) -> Batch: ...

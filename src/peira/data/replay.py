@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..core import (
     BadConfig,
@@ -66,6 +66,9 @@ class Replay(Store[Ring, Sample]):
 
     def add(self, kept: Ring, steps: Transition) -> Ring:
         return ring.write(kept, steps)
+
+    def cut(self, kept: Ring, lost: Bool[Array, " env"]) -> Ring:
+        return ring.cut(kept, lost)
 
     def sample(self, kept: Ring, *, key: Key) -> Sample:
         k_age, k_env = jr.split(key)
@@ -133,6 +136,9 @@ class Prioritised(Store[Shelf, Sample]):
         value = jnp.broadcast_to(value, leaf.shape)
         tree = sumtree.write(kept.tree, leaf.ravel(), value.ravel())
         return Shelf(ring.write(old, steps), tree, kept.peak, kept.served)
+
+    def cut(self, kept: Shelf, lost: Bool[Array, " env"]) -> Shelf:
+        return eqx.tree_at(lambda s: s.ring, kept, ring.cut(kept.ring, lost))
 
     def sample(self, kept: Shelf, *, key: Key) -> Sample:
         n, now = self.base.batch, kept.ring

@@ -7,7 +7,7 @@ window through time is a slice of one environment's column.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from ..core import Transition
 
@@ -57,6 +57,16 @@ def write(ring: Ring, steps: Transition) -> Ring:
         (ring.cursor + n) % rows,
         jnp.minimum(ring.filled + n, rows),
     )
+
+
+def cut(ring: Ring, lost: Bool[Array, " env"]) -> Ring:
+    """The newest row of these environments as the last of a truncated episode, unless
+    it was the last already."""
+    newest = (ring.cursor - 1) % ring.rows
+    truncated = jnp.asarray(ring.data.truncated)
+    last = truncated[newest] | (lost & ~ring.data.terminated[newest])
+    truncated = truncated.at[newest].set(last)
+    return eqx.tree_at(lambda r: r.data.truncated, ring, truncated)
 
 
 def gather(

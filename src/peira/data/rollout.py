@@ -38,6 +38,9 @@ class Rollout(Store[Transition, Transition]):
     def add(self, kept: Transition, steps: Transition) -> Transition:
         return steps
 
+    def cut(self, kept: Transition, lost: Bool[Array, " env"]) -> Transition:
+        return kept  # it has been learned from
+
     def sample(self, kept: Transition, *, key: Key) -> Transition:
         return kept
 
@@ -82,6 +85,10 @@ class ScaledRewards(Store[Scales, Transition]):
         )
         moments = kept.moments.merge(sums)
         return Scales(self.base.add(kept.kept, steps), running, moments)
+
+    def cut(self, kept: Scales, lost: Bool[Array, " env"]) -> Scales:
+        running = jnp.where(lost, 0.0, kept.running)
+        return Scales(self.base.cut(kept.kept, lost), running, kept.moments)
 
     def sample(self, kept: Scales, *, key: Key) -> Transition:
         steps = self.base.sample(kept.kept, key=key)

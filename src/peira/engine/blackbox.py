@@ -24,6 +24,7 @@ from .files import new_folder
 from .loop import example
 
 
+NOTHING = "nothing: made again, every number is finite"
 LIBRARIES: tuple[ModuleType, ...] = (jax, eqx, optax, np)
 
 
@@ -100,7 +101,7 @@ def first_odd(algorithm: Algorithm, learner: PyTree, batch: PyTree, key: Key) ->
                 algorithm.update(learner, batch, key=key)
             except FloatingPointError as error:
                 return place(error)
-    return "nothing: made again, every number is finite"
+    return NOTHING
 
 
 def place(error: FloatingPointError) -> str:

@@ -16,6 +16,7 @@ from .loop import act
 
 
 LONGEST = 30_000  # steps; an episode that has not ended by then is cut
+TRIES = 10  # episodes of one environment that may fail before one is evaluated
 
 
 class Episodes(NamedTuple):
@@ -112,13 +113,19 @@ def hosted_evaluator(env: Hosted, *, episodes: int, explore: bool) -> Evaluator:
         carry = actors(policy, env.envs)
         alive = np.ones(env.envs, bool)
         returns, lengths = np.zeros(env.envs), np.zeros(env.envs, int)
+        tries = np.zeros(env.envs, int)
         for step in range(LONGEST):
             action, carry, _ = choose(
                 policy, carry, t, key, np.int32(first), np.int32(step)
             )
             out, t = env.step(jax.tree.map(np.asarray, action))
-            returns += np.where(alive, out.reward, 0.0)
-            lengths += alive
+            tries += env.lost & alive
+            if tries.max() >= TRIES:
+                why = env.faults[-1]["message"]
+                raise EnvironmentFault(f"{why}; no episode of {TRIES} came to its end")
+            again = env.lost & alive  # an episode that failed does not count
+            returns = np.where(again, 0.0, returns + alive * out.reward)
+            lengths = np.where(again, 0, lengths + alive)
             alive &= ~(out.terminated | out.truncated)
             if not alive.any():
                 break

@@ -4,6 +4,9 @@ One dispatch per step to act and two per block, to keep and to learn. With `over
 next block is collected while the last one is learned from.
 """
 
+import dataclasses
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -36,6 +39,7 @@ class HostedLoop:
         self.beat, self.env, self.key = beat, env, pack(root(self.seed))
         self.done = self.steps = 0
         self.failed = [-1]
+        self.lost = 0  # steps in which an environment failed
 
         def begin(t: TimeStep, key: Key) -> tuple:
             learner = beat.algorithm.init(beat.spec, key=fold(key, "init"))
@@ -49,6 +53,9 @@ class HostedLoop:
         def add(kept: PyTree, steps: Transition) -> tuple:
             return (beat.store.add(kept, steps),)
 
+        def end(kept: PyTree, lost: Array) -> tuple:
+            return (beat.store.cut(kept, lost),)
+
         def improve(learner: PyTree, kept: PyTree, count: Array, key: Key) -> tuple:
             learner, kept, account = learn(beat, learner, kept, count=count, key=key)
             policy = beat.algorithm.policy(learner)
@@ -60,6 +67,7 @@ class HostedLoop:
 
         self._act = packing(choose)
         self._add = packing(add, donate_argnums=0)
+        self._end = packing(end, donate_argnums=0)
         self._learn = packing(improve, donate_argnums=(0, 1))
         self._policy = packing(own)
 
@@ -73,30 +81,58 @@ class HostedLoop:
 
     def _play(self, policy: Packed, ended: list[tuple[float, int]]) -> Transition:
         """Collect one block; the steps are `(time, env, ...)`."""
-        t, seen = self.t, []
+        block: list[Transition] = []
         for _ in range(self.beat.block):
-            action, self.carry, extras = self._act(
-                policy, self.carry, pack(t), self.key, pack(np.int32(self.steps))
+            seen, after = self._step(policy, block)
+            block.append(seen)
+            self._count(np.asarray(seen.reward), np.asarray(after.first), ended)
+            self.t, self.steps = after, self.steps + 1
+        return jax.tree.map(lambda *x: np.stack([np.asarray(v) for v in x]), *block)
+
+    def _step(
+        self, policy: Packed, block: list[Transition]
+    ) -> tuple[Transition, TimeStep]:
+        """One step of every environment. Where it fails, the first of the episode that
+        begins instead; the step before it, in the block or the store, is cut off."""
+        action, self.carry, extras = self._choose(policy)
+        out, after = self.env.step(action)
+        while (lost := self.env.lost).any():
+            self._cut(block, lost)
+            self.t = mix(lost, after, self.t)
+            action, self.carry, extras = mix(
+                lost, self._choose(policy), (action, self.carry, extras)
             )
-            action = jax.tree.map(np.asarray, action.tree)
-            out, after = self.env.step(action)
-            seen.append(
-                Transition(
-                    t.obs,
-                    action,
-                    out.reward,
-                    out.terminated,
-                    out.truncated,
-                    out.obs,
-                    out.legal,
-                    t.legal,
-                    extras.tree,
-                )
-            )
-            self._count(np.asarray(out.reward), np.asarray(after.first), ended)
-            t, self.steps = after, self.steps + 1
-        self.t = t
-        return jax.tree.map(lambda *x: np.stack([np.asarray(v) for v in x]), *seen)
+            out, after = mix(lost, self.env.step(action, only=lost), (out, after))
+        seen = Transition(
+            self.t.obs,
+            action,
+            out.reward,
+            out.terminated,
+            out.truncated,
+            out.obs,
+            out.legal,
+            self.t.legal,
+            extras,
+        )
+        return seen, after
+
+    def _choose(self, policy: Packed) -> tuple[PyTree, Packed, PyTree]:
+        """Action, carry and extras of every actor."""
+        action, carry, extras = self._act(
+            policy, self.carry, pack(self.t), self.key, pack(np.int32(self.steps))
+        )
+        return jax.tree.map(np.asarray, action.tree), carry, extras.tree
+
+    def _cut(self, block: list[Transition], lost: np.ndarray) -> None:
+        """Forget the episodes of these environments, and end them where they stood."""
+        self.lost += int(lost.sum())
+        self.returns[lost] = self.lengths[lost] = 0
+        if not block:
+            (self.kept,) = self._end(self.kept, pack(lost))
+            return
+        last = block[-1]
+        truncated = last.truncated | (lost & ~np.asarray(last.terminated))
+        block[-1] = dataclasses.replace(last, truncated=truncated)
 
     def _count(
         self, reward: np.ndarray, over: np.ndarray, ended: list[tuple[float, int]]
@@ -130,7 +166,8 @@ class HostedLoop:
         self.done += blocks
         total = (sum(r for r, _ in ended), sum(n for _, n in ended))
         learned = together([account.tree for account in accounts])
-        return [summary(len(ended), *total) | learned]
+        lost, self.lost = {"faults": float(self.lost)} if self.lost else {}, 0
+        return [summary(len(ended), *total) | learned | lost]
 
     def _halted(self, accounts: list[Packed]) -> bool:
         """Whether the newest of the learning was the last."""
@@ -182,3 +219,12 @@ class HostedLoop:
 
     def close(self) -> None:
         self.env.close()
+
+
+def mix(rows: np.ndarray, yes: PyTree, no: PyTree) -> PyTree:
+    """Row by row, `yes` where asked for and `no` elsewhere, on the host."""
+
+    def pick(x: Any, y: Any) -> np.ndarray:
+        return np.where(rows.reshape(-1, *[1] * (np.ndim(x) - 1)), x, y)
+
+    return jax.tree.map(pick, yes, no)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from ..core.checks import BadConfig, check_fields, Count
+from ..core.checks import BadConfig, check_fields, Count, Positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Plan:
     """Evaluate the exploring policy too."""
     checkpoint_every: Count | None = None
     """Environment steps between checkpoints; a quarter of the run when not given."""
+    on_fault: Literal["stop", "restart"] = "stop"
+    """When a host environment fails: stop, or drop the step and begin an episode."""
+    patience: Positive = 600.0
+    """Seconds after which a host environment in a process of its own is given up."""
+    memory: Count | None = None
+    """MiB that the process of a host environment may hold; no limit when not given."""
     on_nan: Literal["stop", "skip"] = "stop"
     """When a loss or gradient is not finite: stop and say where, or skip the step."""
     processes: bool = False

@@ -16,9 +16,17 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import jax.numpy as jnp
 
-from ..core import Algorithm, BadConfig, Env, fold, NumericalFault, root
-from ..envs import Hosted, make, shut
-from . import blackbox, checkpoint, policies
+from ..core import (
+    Algorithm,
+    BadConfig,
+    Env,
+    EnvironmentFault,
+    fold,
+    NumericalFault,
+    root,
+)
+from ..envs import Care, Hosted, make, shut
+from . import blackbox, checkpoint, faults, policies
 from .compiled import Compiled
 from .evaluate import evaluation_seed, Evaluator, evaluator
 from .hosted import HostedLoop
@@ -43,11 +51,13 @@ class Problem(NamedTuple):
     kwargs: Mapping[str, Any]
 
     def make(self, envs: int) -> Env | Hosted:
+        plan = self.plan
         return make(
             self.env,
             envs=envs,
-            backend=self.plan.backend,
-            processes=self.plan.processes,
+            backend=plan.backend,
+            processes=plan.processes,
+            care=Care(plan.on_fault == "restart", plan.patience, plan.memory),
             **self.kwargs,
         )
 
@@ -96,6 +106,9 @@ def train(
         started = time.perf_counter()
         try:
             train_all(problem, run, sinks, resume=resume)
+        except EnvironmentFault as fault:
+            again = f"see it again with: peira replay-fault {run.path}"
+            raise EnvironmentFault(f"{fault}; {again}") from None
         finally:
             run.finish(time.perf_counter() - started)
 
@@ -166,7 +179,7 @@ class Trainer:
         seeds: tuple[int, ...],
         sinks: Sequence[Sink],
     ):
-        self.problem, self.beat, self.run = problem, beat, run
+        self.problem, self.world, self.beat, self.run = problem, world, beat, run
         self.seeds, self.sinks = seeds, sinks
         self.logs = [run.seed(s) for s in seeds]
         self.schedule = schedule(beat, problem.plan)
@@ -197,6 +210,7 @@ class Trainer:
             with stop_signal() as asked_to_stop:
                 while self.loop.done < last:
                     self._chunk(started)
+                    self._keep_faults()
                     done = self.loop.done
                     if due(self.schedule.evaluate, done, last):
                         self._evaluate()
@@ -206,6 +220,7 @@ class Trainer:
                     if stopping and done < last:
                         raise KeyboardInterrupt
         finally:
+            self._keep_faults()
             self.loop.close()
             shut(self.arena)
 
@@ -231,6 +246,11 @@ class Trainer:
             log.log(self.step, updates, values, seconds)
             for sink in self.sinks:
                 sink.log(seed, self.step, values)
+
+    def _keep_faults(self) -> None:
+        """Write down what went wrong in the worlds."""
+        for world in (self.world, self.arena):
+            faults.drain(world, self.logs[0].path / "faults")
 
     def _fail(self, i: int, update: int) -> NoReturn:
         """Write down the update that failed, and raise `NumericalFault`."""

@@ -8,7 +8,7 @@ from .classic import (
     Pendulum,
     TimeLimit,
 )
-from .hosted import Hosted, shut
+from .hosted import Care, Hosted, shut
 from .make import as_gymnasium, make
 from .probes import Chain, Match, PROBES, Reach
 from .render import frame
@@ -17,6 +17,7 @@ from .render import frame
 __all__ = [
     "PROBES",
     "Acrobot",
+    "Care",
     "CartPole",
     "Chain",
     "Hosted",

@@ -1,139 +1,42 @@
 """Gymnasium environments side by side, here or in a process each."""
 
-import multiprocessing
-import signal
 import warnings
-from collections.abc import Sequence
-from multiprocessing.connection import Connection
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import Action, BadConfig, EnvironmentFault, Outcome, Spec, TimeStep
+from ..core import Action, EnvironmentFault, Outcome, Spec, TimeStep
 from .body import Body, OpenEnv, Seen, Step
-from .hosted import Hosted
+from .fleet import Answers, Away, Here
+from .hosted import Care, Hosted
 
 
-PATIENCE = 600.0  # seconds before an environment in a process is given up
+TRIES = 10  # faults in a row after which a restarted environment is given up
+KEPT = 20  # faults that are remembered
 
 
-class Here:
-    """Bodies in this process."""
+class Trail(NamedTuple):
+    """Where an environment stands: its episode, and what was done in it so far."""
 
-    def __init__(self, bodies: Sequence[Body]):
-        self.bodies = bodies
-
-    def call(self, method: str, args: Sequence[tuple]) -> list[Any]:
-        """What each body answers; bodies beyond the arguments are not asked."""
-        return [
-            getattr(body, method)(*given)
-            for body, given in zip(self.bodies, args, strict=False)
-        ]
-
-    def close(self) -> None:
-        for body in self.bodies:
-            body.close()
-
-
-class Away:
-    """Bodies in a process each, answering calls sent through a pipe."""
-
-    def __init__(self, open_env: OpenEnv, name: str, envs: int):
-        context = multiprocessing.get_context("spawn")
-        self.name, self.pipes, self.processes = name, [], []
-        for i in range(envs):
-            ours, its = context.Pipe()
-            process = context.Process(
-                target=serve, args=(its, open_env, name, i), daemon=True
-            )
-            try:
-                process.start()
-            except Exception as error:
-                self.close()
-                raise BadConfig(
-                    f"{name}: another process cannot make it ({error}); give an id or "
-                    "an importable function"
-                ) from None
-            its.close()
-            self.pipes.append(ours)
-            self.processes.append(process)
-        try:
-            self.call("ready", [()] * envs)
-        except (EnvironmentFault, BadConfig):
-            self.close()
-            raise
-
-    def call(self, method: str, args: Sequence[tuple]) -> list[Any]:
-        """As `Here.call`."""
-        asked = list(zip(self.pipes, args, strict=False))
-        for i, (pipe, given) in enumerate(asked):
-            try:
-                pipe.send((method, given))
-            except OSError:
-                raise self._death(i) from None
-        answers = [self._answer(i) for i in range(len(asked))]
-        for answer in answers:
-            if isinstance(answer, EnvironmentFault | BadConfig):
-                raise answer
-        return answers
-
-    def _answer(self, i: int) -> Any:
-        try:
-            if self.pipes[i].poll(PATIENCE):
-                return self.pipes[i].recv()
-            self.processes[i].kill()
-            raise EnvironmentFault(
-                f"{self.name}, environment {i}: no answer for {PATIENCE:g} seconds"
-            )
-        except (EOFError, OSError):
-            raise self._death(i) from None
-
-    def _death(self, i: int) -> EnvironmentFault:
-        self.processes[i].join(timeout=1.0)
-        code = self.processes[i].exitcode
-        return EnvironmentFault(
-            f"{self.name}, environment {i}: its process died (exit code {code})"
-        )
-
-    def close(self) -> None:
-        for pipe in self.pipes:
-            pipe.close()
-        for process in self.processes:
-            process.join(timeout=5.0)
-            if process.is_alive():
-                process.kill()
-                process.join()
-
-
-def serve(pipe: Connection, open_env: OpenEnv, name: str, index: int) -> None:
-    """In the process: answer calls until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    body = None
-    try:
-        while True:
-            method, args = pipe.recv()
-            try:
-                if method == "ready":
-                    body = Body(open_env, name, index)
-                    pipe.send(None)
-                else:
-                    pipe.send(getattr(body, method)(*args))
-            except (EnvironmentFault, BadConfig) as fault:
-                pipe.send(type(fault)(str(fault)))
-    except (EOFError, OSError):
-        pass
-    finally:
-        if body is not None:
-            body.close()
+    env: int
+    episode: int
+    actions: list[Any]
 
 
 class Bodies(Hosted):
     """Gymnasium environments of one kind, side by side."""
 
     def __init__(
-        self, open_env: OpenEnv, name: str, *, envs: int, processes: bool = False
+        self,
+        open_env: OpenEnv,
+        name: str,
+        *,
+        envs: int,
+        processes: bool = False,
+        care: Care = Care(),
     ):
-        self.name, self.envs, self.count = name, envs, 0
+        self.name, self.envs, self.count, self.care = name, envs, 0, care
         first = Body(open_env, name, 0)
         self.obs, self.act = first.obs, first.act
         spec = first.env.spec
@@ -144,58 +47,142 @@ class Bodies(Hosted):
             leaf.loosen(entirely=from_gymnasium(spec))
         if processes:
             first.close()
-            self.fleet: Here | Away = Away(open_env, name, envs)
+            self.fleet: Here | Away = Away(open_env, name, envs, care)
         else:
-            rest = [Body(open_env, name, i) for i in range(1, envs)]
-            self.fleet = Here([first, *rest])
+            make = lambda i: Body(open_env, name, i)
+            self.fleet = Here([first, *map(make, range(1, envs))], make)
+        self.lost = np.zeros(envs, bool)
+        self.unlucky = [0] * envs  # faults in a row
+        self.faults = []
 
     def reset(self, seed: int, first: int = 0) -> TimeStep:
         self.seed, self.count = seed, 0
-        seen = self.fleet.call("begin", [(seed, first + i) for i in range(self.envs)])
-        obs, legal = self._batch(seen)
+        self.lost = np.zeros(self.envs, bool)
+        self.trails = [Trail(first + i, 0, []) for i in range(self.envs)]
+        begun = {i: (seed, first + i) for i in range(self.envs)}
+        seen = self._ask("begin", begun)
+        self.steps = [opening(seen[i]) for i in range(self.envs)]
+        obs, legal = self._batch(lambda step: step.seen)
         return TimeStep(
             obs, np.zeros(self.envs, np.float32), np.ones(self.envs, bool), legal
         )
 
-    def step(self, action: Action) -> tuple[Outcome, TimeStep]:
-        self.count += 1
-        given = [(a,) for a in self.act.rows(action)]
-        steps: list[Step] = self.fleet.call("step", given)
-        reward = np.array([s.reward for s in steps], np.float32)
-        terminated = np.array([s.terminated for s in steps])
-        truncated = np.array([s.truncated for s in steps])
-        obs, legal = self._batch([s.seen for s in steps])
-        out = Outcome(obs, reward, terminated, truncated, legal)
-        over = terminated | truncated
-        if over.any():
-            obs, legal = self._batch([s.fresh or s.seen for s in steps])
-        return out, TimeStep(obs, reward, over, legal)
+    def step(
+        self, action: Action, only: np.ndarray | None = None
+    ) -> tuple[Outcome, TimeStep]:
+        self.count += only is None
+        chosen = np.flatnonzero(only).tolist() if only is not None else range(self.envs)
+        rows = self.act.rows(action)
+        return self._step({i: rows[i] for i in chosen})
 
-    def _batch(self, seen: Sequence[Seen]) -> tuple[Any, np.ndarray | None]:
+    def _step(self, actions: dict[int, Any]) -> tuple[Outcome, TimeStep]:
+        self.lost = np.zeros(self.envs, bool)
+        for i, action in actions.items():
+            self.trails[i].actions.append(action)
+        found = self._ask("step", {i: (action,) for i, action in actions.items()})
+        for i, step in found.items():
+            self.steps[i] = opening(step) if self.lost[i] else step
+        obs, legal = self._batch(lambda step: step.seen)
+        fresh, first_legal = obs, legal
+        if any(step.fresh for step in self.steps):
+            fresh, first_legal = self._batch(lambda step: step.fresh or step.seen)
+        reward = np.array([s.reward for s in self.steps], np.float32)
+        terminated = np.array([s.terminated for s in self.steps])
+        truncated = np.array([s.truncated for s in self.steps])
+        over = terminated | truncated
+        for i in actions:
+            if over[i]:
+                self.trails[i] = following(self.trails[i])
+            self.unlucky[i] *= bool(self.lost[i])
+        out = Outcome(obs, reward, terminated, truncated, legal)
+        return out, TimeStep(fresh, reward, over | self.lost, first_legal)
+
+    def _ask(self, method: str, args: Mapping[int, tuple]) -> Answers:
+        """Answers, the first frame of another episode in place of a fault."""
+        answers = self.fleet.call(method, args)
+        for i, answer in answers.items():
+            if isinstance(answer, EnvironmentFault):
+                answers[i] = self._begin_anew(i, answer)
+        return answers
+
+    def _begin_anew(self, i: int, fault: EnvironmentFault) -> Seen:
+        """The first frame of another episode of an environment that failed; raises the
+        fault where that is not wanted, or comes to nothing."""
+        trail = self.trails[i]
+        self.faults = [*self.faults, self._written(fault, trail)][-KEPT:]
+        self.unlucky[i] += 1
+        if not self.care.restart:
+            raise fault
+        if self.unlucky[i] >= TRIES:
+            raise EnvironmentFault(f"{fault}; this is fault {TRIES} in a row")
+        self.lost[i], self.trails[i] = True, following(trail)
+        try:
+            self.fleet.revive(i)
+        except EnvironmentFault as another:
+            return self._begin_anew(i, another)
+        again = (self.seed, trail.env, trail.episode + 1, self.count)
+        return self._ask("begin", {i: again})[i]
+
+    def _written(self, fault: EnvironmentFault, trail: Trail) -> dict[str, Any]:
+        said = {"message": str(fault), "seed": self.seed, "step": self.count}
+        return said | self._trail(trail)
+
+    def _trail(self, trail: Trail) -> dict[str, Any]:
+        leaves = zip(*(self.act.take(a) for a in trail.actions), strict=True)
+        actions = [np.stack(leaf).tolist() for leaf in leaves]
+        return {"index": trail.env, "episode": trail.episode, "actions": actions}
+
+    def _batch(self, pick: Callable[[Step], Seen]) -> tuple[Any, np.ndarray | None]:
         """Observations and masks, stacked, once every value has been checked."""
         batches = []
         for j, leaf in enumerate(self.obs.leaves):
-            rows = np.empty((len(seen), *leaf.shape), leaf.dtype)
-            for i, one in enumerate(seen):
-                rows[i] = one.obs[j]
+            rows = np.empty((self.envs, *leaf.shape), leaf.dtype)
+            for i, step in enumerate(self.steps):
+                rows[i] = pick(step).obs[j]
             wrong = leaf.check(rows)
             if wrong:
                 i, why = wrong
-                raise EnvironmentFault(
+                fault = EnvironmentFault(
                     f"{self.name}, environment {i}, step {self.count}: {why}"
                 )
+                self.steps[i] = opening(self._begin_anew(i, fault))
+                return self._batch(pick)
             batches.append(rows)
-        legal = np.array([s.legal for s in seen]) if self.spec.masked else None
+        legal = None
+        if self.spec.masked:
+            legal = np.array([pick(step).legal for step in self.steps])
         return self.obs.tree(batches), legal
 
     def snapshot(self) -> dict[str, Any]:
-        bodies = self.fleet.call("snapshot", [()] * self.envs)
-        return {"seed": self.seed, "steps": self.count, "envs": bodies}
+        def one(trail: Trail, step: Step) -> dict[str, Any]:
+            seen = step.fresh or step.seen
+            kept = {"steps": self.count, "reward": step.reward, "seen": seen.digest()}
+            return self._trail(trail) | kept
+
+        each = map(one, self.trails, self.steps)
+        return {"seed": self.seed, "steps": self.count, "envs": list(each)}
 
     def restore(self, snapshot: dict[str, Any]) -> TimeStep | None:
         self.seed, self.count = snapshot["seed"], snapshot["steps"]
-        given = [(self.seed, saved) for saved in snapshot["envs"]]
-        seen, reward, first, same = zip(*self.fleet.call("restore", given), strict=True)
+        saved = snapshot["envs"]
+        self.lost = np.zeros(self.envs, bool)
+        self.trails = [
+            Trail(x["index"], x["episode"], self._actions(x["actions"])) for x in saved
+        ]
+        given = {
+            i: (self.seed, saved[i], trail.actions)
+            for i, trail in enumerate(self.trails)
+        }
+        found = self.fleet.call("restore", given)
+        same, steps = [], []
+        for i, answer in found.items():
+            if isinstance(answer, EnvironmentFault):
+                answer = self._begin_anew(i, answer), False
+            elif not answer[1]:
+                self.trails[i] = following(self.trails[i])
+            steps.append(opening(answer[0], saved[i]["reward"]))
+            same.append(answer[1])
+        self.steps = steps
         if all(same):
             return None
         warnings.warn(
@@ -204,14 +191,46 @@ class Bodies(Hosted):
             RuntimeWarning,
             stacklevel=2,
         )
-        obs, legal = self._batch(seen)
-        return TimeStep(obs, np.array(reward, np.float32), np.array(first), legal)
+        obs, legal = self._batch(lambda step: step.seen)
+        reward = np.array([step.reward for step in self.steps], np.float32)
+        first = np.array([not trail.actions for trail in self.trails])
+        return TimeStep(obs, reward, first, legal)
+
+    def _actions(self, leaves: list[Any]) -> list[Any]:
+        """Actions as the environment takes them, from plain lists."""
+        kept = zip(self.act.leaves, leaves, strict=False)
+        arrays = [np.array(x, leaf.dtype).reshape(-1, *leaf.shape) for leaf, x in kept]
+        return [self.act.build(row) for row in zip(*arrays, strict=True)]
+
+    def again(self, fault: dict[str, Any]) -> str | None:
+        """Play the recorded episode of a fault; what goes wrong now, if anything."""
+        self.seed, self.count = fault["seed"], 0
+        self.trails = [Trail(fault["index"], fault["episode"], [])]
+        try:
+            begun = self._ask("begin", {0: (self.seed, *self.trails[0][:2])})
+            self.steps = [opening(begun[0])]
+            for action in self._actions(fault["actions"]):
+                self.count += 1
+                self._step({0: action})
+        except EnvironmentFault as wrong:
+            return str(wrong)
+        return None
 
     def frame(self) -> np.ndarray:
-        return self.fleet.call("frame", [()])[0]
+        return self._ask("frame", {0: ()})[0]
 
     def close(self) -> None:
         self.fleet.close()
+
+
+def opening(seen: Seen, reward: float = 0.0) -> Step:
+    """An environment at the first frame of an episode."""
+    return Step(seen, reward, False, False, None)
+
+
+def following(trail: Trail) -> Trail:
+    """The beginning of the next episode."""
+    return Trail(trail.env, trail.episode + 1, [])
 
 
 def from_gymnasium(spec: Any) -> bool:

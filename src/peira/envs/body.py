@@ -80,26 +80,25 @@ class Body:
                 f"{type(error).__name__}: {lines[0]}"
             ) from error
 
-    def begin(self, seed: int, index: int) -> Seen:
-        """Open episode 0 of the environment of that index under a seed."""
+    def begin(self, seed: int, index: int, episode: int = 0, count: int = 0) -> Seen:
+        """Open an episode of the environment of that index under a seed, after so many
+        steps."""
         self.seed, self.index = seed, index
-        self.episode, self.count, self.reward = -1, 0, 0.0
-        return self._open()
+        self.episode, self.count = episode, count
+        return self._reset()
 
     def _open(self) -> Seen:
         self.episode += 1
         return self._reset()
 
     def _reset(self) -> Seen:
-        self.actions: list[Any] = []
         seed = episode_seed(self.seed, self.index, self.episode)
 
         def reset() -> Seen:
             obs, info = self.env.reset(seed=seed)
             return Seen(self.obs.take(obs), self._legal(info, over=False))
 
-        self.last = self._try("reset", reset)
-        return self.last
+        return self._try("reset", reset)
 
     def step(self, action: Any) -> Step:
         """Act, and open the next episode if this one is over."""
@@ -107,10 +106,7 @@ class Body:
         seen, reward, terminated, truncated = self._try(
             "step", lambda: self._act(action)
         )
-        self.reward = reward
         if not (terminated or truncated):
-            self.actions.append(action)
-            self.last = seen
             return Step(seen, reward, terminated, truncated, None)
         # Some environments write the next observation over the last one.
         seen = Seen([x.copy() for x in seen.obs], seen.legal)
@@ -137,43 +133,20 @@ class Body:
             raise EnvironmentFault("action mask allows no action")
         return legal
 
-    def snapshot(self) -> dict[str, Any]:
-        """How to come back to this instant, as plain JSON."""
-        leaves = zip(*(self.act.take(a) for a in self.actions), strict=True)
-        return {
-            "index": self.index,
-            "episode": self.episode,
-            "steps": self.count,
-            "reward": self.reward,
-            "actions": [np.stack(leaf).tolist() for leaf in leaves],
-            "seen": self.last.digest(),
-        }
-
     def restore(
-        self, seed: int, saved: dict[str, Any]
-    ) -> tuple[Seen, float, bool, bool]:
-        """What is seen now, the last reward, whether an episode opens here, and
-        whether all is as it was: if not, a new episode has begun."""
-        self.seed, self.index, self.episode = seed, saved["index"], saved["episode"]
-        self.count, self.reward = saved["steps"], saved["reward"]
-        self._reset()
-        kept = zip(self.act.leaves, saved["actions"], strict=False)
-        actions = [np.array(x, leaf.dtype).reshape(-1, *leaf.shape) for leaf, x in kept]
+        self, seed: int, saved: dict[str, Any], actions: list[Any]
+    ) -> tuple[Seen, bool]:
+        """What is seen after the actions of an episode, and whether it is what was seen
+        then: if not, a new episode has begun."""
+        seen = self.begin(seed, saved["index"], saved["episode"], saved["steps"])
         over = False
-        for row in zip(*actions, strict=True):
+        for action in actions:
             if over:
                 break
-            action = self.act.build(row)
-            over = self._replay(action)
-        same = not over and self.last.digest() == saved["seen"]
-        seen = self.last if same else self._open()
-        return seen, self.reward, not self.actions, same
-
-    def _replay(self, action: Any) -> bool:
-        """Act as before; whether the episode is over."""
-        self.last, _, *ends = self._try("step", lambda: self._act(action))
-        self.actions.append(action)
-        return any(ends)
+            seen, _, *ends = self._try("step", lambda a=action: self._act(a))
+            over = any(ends)
+        same = not over and seen.digest() == saved["seen"]
+        return (seen if same else self._open()), same
 
     def frame(self) -> np.ndarray:
         return self._try("render", lambda: picture(self.env))

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from ..core import BadConfig, Env, EnvironmentFault, PeiraError, unknown
 from .bodies import Bodies
-from .hosted import Hosted
+from .hosted import Care, Hosted
 from .vectorised import Vectorised
 
 
@@ -58,7 +58,7 @@ class Copied(NamedTuple):
 
 
 def host(
-    env: Any, *, envs: int, processes: bool, kwargs: Mapping[str, Any]
+    env: Any, *, envs: int, processes: bool, care: Care, kwargs: Mapping[str, Any]
 ) -> Env | Hosted:
     """Environments for the engine from an id, `module:function`, a function, an
     environment or a vector environment (which brings its own number). What is made
@@ -67,8 +67,8 @@ def host(
         function = named_function(env)
         if function is None:
             opening = Registered(env, kwargs)
-            return Bodies(opening, env, envs=envs, processes=processes)
-        return host(function, envs=envs, processes=processes, kwargs=kwargs)
+            return Bodies(opening, env, envs=envs, processes=processes, care=care)
+        return host(function, envs=envs, processes=processes, care=care, kwargs=kwargs)
     if isinstance(env, gymnasium.vector.VectorEnv | gymnasium.Env):
         if kwargs:
             raise BadConfig(
@@ -76,9 +76,9 @@ def host(
                 "for an environment that is made already"
             )
         if isinstance(env, gymnasium.vector.VectorEnv):
-            return Vectorised(Copied(env)())
+            return vectorised(Copied(env)(), care)
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
-        return Bodies(Copied(env), name, envs=envs, processes=processes)
+        return Bodies(Copied(env), name, envs=envs, processes=processes, care=care)
     if not callable(env):
         raise BadConfig(
             f"{env!r} is no environment: give an id, a function that returns a "
@@ -97,11 +97,21 @@ def host(
     if isinstance(first, Env):
         return first
     if isinstance(first, gymnasium.vector.VectorEnv):
-        return Vectorised(first)
+        return vectorised(first, care)
     if not isinstance(first, gymnasium.Env):
         raise BadConfig(f"{name} returned {type(first).__name__}, not a gymnasium.Env")
     first.close()
-    return Bodies(Made(env, kwargs), name, envs=envs, processes=processes)
+    return Bodies(Made(env, kwargs), name, envs=envs, processes=processes, care=care)
+
+
+def vectorised(env: gymnasium.vector.VectorEnv, care: Care) -> Vectorised:
+    """A vector environment, whose single ones cannot be begun anew."""
+    if care.restart:
+        raise BadConfig(
+            f"{type(env).__name__}: a vector environment cannot be restarted; leave "
+            "on_fault at 'stop', or give a function that returns one environment"
+        )
+    return Vectorised(env)
 
 
 def named_function(name: str) -> Callable[..., Any] | None:

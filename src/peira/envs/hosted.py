@@ -5,18 +5,30 @@ Gymnasium is not imported here, so that the engine may know these without it.
 """
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core import Action, Env, Outcome, Spec, TimeStep
 
 
+class Care(NamedTuple):
+    """What is done about environments that misbehave."""
+
+    restart: bool = False
+    """Begin a new episode in place of a faulty one; otherwise the fault is raised."""
+    patience: float = 600.0
+    """Seconds after which one in a process of its own is given up."""
+    memory: int | None = None
+    """MiB that the process of one may hold."""
+
+
 class Hosted(abc.ABC):
     """Environments side by side on the host.
 
     Arrays are NumPy's, with the environments as first axis. Anything the environments
-    do wrong raises `EnvironmentFault`.
+    do wrong raises `EnvironmentFault`, or begins a new episode where they are
+    restarted.
     """
 
     name: str
@@ -24,6 +36,10 @@ class Hosted(abc.ABC):
     spec: Spec
     max_steps: int | None
     """The time limit, where the environment has one."""
+    lost: np.ndarray
+    """Environments whose last step failed: a new episode begins there instead."""
+    faults: list[dict[str, Any]]
+    """What went wrong, as plain JSON: what to say, and how to see it again."""
 
     @abc.abstractmethod
     def reset(self, seed: int, first: int = 0) -> TimeStep:
@@ -31,9 +47,12 @@ class Hosted(abc.ABC):
         its own, drawn from (s, first + i, k)."""
 
     @abc.abstractmethod
-    def step(self, action: Action) -> tuple[Outcome, TimeStep]:
-        """One step of each: what came of it, with the true successor, and what each
-        actor sees next, which is a first frame where an episode is over."""
+    def step(
+        self, action: Action, only: np.ndarray | None = None
+    ) -> tuple[Outcome, TimeStep]:
+        """One step of each (of `only` some): what came of it, with the true successor,
+        and what each actor sees next, which is a first frame where an episode is over.
+        Nothing came of it where it is `lost`."""
 
     @abc.abstractmethod
     def snapshot(self) -> dict[str, Any]:

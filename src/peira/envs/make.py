@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from ..core import BadConfig, Env, unknown
 from .classic import CLASSIC
-from .hosted import Hosted
+from .hosted import Care, Hosted
 from .probes import PROBES
 
 
@@ -18,14 +18,16 @@ def make(
     envs: int = 1,
     backend: Literal["auto", "jax", "gymnasium"] = "auto",
     processes: bool = False,
+    care: Care = Care(),
     **kwargs: Any,
 ) -> Env | Hosted:
     """An environment from an id, a function that returns one, or one itself.
 
     `envs` and `processes` are for Gymnasium's environments: how many side by side, and
-    whether in a process each. An id that we have in JAX gives ours, unless keywords or
-    processes are asked for; `backend` forces one or the other. `gymnax:NAME` and
-    `probe:NAME` are JAX environments; a `core.Env` comes back as it is.
+    whether in a process each; `care` says what follows when one misbehaves. An id that
+    we have in JAX gives ours, unless keywords or processes are asked for; `backend`
+    forces one or the other. `gymnax:NAME` and `probe:NAME` are JAX environments; a
+    `core.Env` comes back as it is.
 
     Raises `BadConfig` for names, keywords and spaces that cannot be served.
     """
@@ -50,7 +52,7 @@ def make(
         raise unknown("JAX environment", str(env), JAX)
     from .gymnasium_env import host
 
-    return host(env, envs=envs, processes=processes, kwargs=kwargs)
+    return host(env, envs=envs, processes=processes, care=care, kwargs=kwargs)
 
 
 def as_gymnasium(env: Env) -> Any:

@@ -36,6 +36,7 @@ class Vectorised(Hosted):
         self.max_steps = env.spec.max_episode_steps if env.spec else None
         masked = self.choices is not None and "action_mask" in env.reset(seed=0)[1]
         self.spec = Spec(self.obs.space, self.act.space, masked)
+        self.lost, self.faults = np.zeros(self.envs, bool), []
 
     def reset(self, seed: int, first: int = 0) -> TimeStep:
         self.seed, self.count = seed, 0
@@ -44,7 +45,9 @@ class Vectorised(Hosted):
         zero, new = np.zeros(self.envs, np.float32), np.ones(self.envs, bool)
         return TimeStep(self._batch(obs), zero, new, self._legal(info))
 
-    def step(self, action: Action) -> tuple[Outcome, TimeStep]:
+    def step(
+        self, action: Action, only: np.ndarray | None = None
+    ) -> tuple[Outcome, TimeStep]:
         self.count += 1
         given = self.act.build(self.act.batches(action))
         obs, reward, terminated, truncated, info = self._try(
