@@ -6,6 +6,7 @@ Every kept step carries its number as its observation (step t of environment e i
 
 import functools as ft
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -204,3 +205,22 @@ def test_a_failed_update_leaves_every_item_as_surprising_as_it_was():
     after = store.heed(before, sample, report([jnp.nan, jnp.inf, jnp.nan, jnp.nan]))
     np.testing.assert_array_equal(after.tree, before.tree)
     assert after.peak == before.peak
+
+
+@pytest.mark.parametrize("kind", [Replay, Prioritised])
+def test_only_the_newest_step_is_cut_off_and_a_death_stays_one(kind):
+    base = Replay(capacity=12, batch=4, warmup=0)
+    store = base if kind is Replay else Prioritised(base)
+    kept = filled(store, total=5, size=1, envs=2)
+    ring = kept if kind is Replay else kept.ring
+    died = ring.data.terminated.at[4].set(jnp.array([True, False]))
+    over = ring.data.truncated.at[...].set(False)
+    place = lambda k: [getattr(k, "ring", k).data.terminated]
+    kept = eqx.tree_at(place, kept, [died])
+    kept = eqx.tree_at(lambda k: [getattr(k, "ring", k).data.truncated], kept, [over])
+    for lost in ([True, True], [False, False]):
+        now = store.cut(kept, jnp.array(lost))
+        found = np.asarray(getattr(now, "ring", now).data.truncated)
+        expected = np.zeros((6, 2), bool)
+        expected[4, 1] = lost[1]
+        np.testing.assert_array_equal(found, expected)

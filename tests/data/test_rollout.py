@@ -91,3 +91,11 @@ def test_what_is_kept_is_raw():
     kept = store.add(store.init(example(), envs=ENVS), block)
     np.testing.assert_array_equal(kept.kept.reward, block.reward)
     assert store.rhythm(envs=ENVS) == Rollout(T).rhythm(envs=ENVS)
+
+
+def test_the_sum_of_rewards_begins_anew_where_an_environment_was_lost():
+    store = ScaledRewards(Rollout(1), gamma=0.5)
+    one = steps(np.array([[4.0, 8.0]]))
+    kept = store.add(store.init(example(), envs=2), one)
+    kept = store.cut(kept, jnp.array([True, False]))
+    assert store.add(kept, one).running.tolist() == [4.0, 12.0]

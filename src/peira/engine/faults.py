@@ -59,6 +59,9 @@ def episode(file: Path, open_world: Callable[[], Any]) -> Again:
             raise ValueError("it is too large")
         fault = json.loads(file.read_text())
         then = str(fault["message"])
+        for name in ("seed", "index", "episode"):
+            if type(fault[name]) is not int or fault[name] < 0:
+                raise ValueError(f"{name} = {fault[name]!r} is no count")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunFault(f"{file} cannot be read: {error}") from None
     try:

@@ -36,7 +36,7 @@ class Plan:
     patience: Positive = 600.0
     """Seconds after which a host environment in a process of its own is given up."""
     memory: Count | None = None
-    """MiB that the process of a host environment may hold; no limit when not given."""
+    """MiB that the process of a host environment may hold (Linux); else no limit."""
     on_nan: Literal["stop", "skip"] = "stop"
     """When a loss or gradient is not finite: stop and say where, or skip the step."""
     processes: bool = False
