@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         compare as compare,
         evaluate as evaluate,
         load_policy as load_policy,
+        replay_fault as replay_fault,
         watch as watch,
     )
     from .cli.training import resume as resume, train as train
@@ -31,6 +32,7 @@ _homes = {
     "evaluate": "cli.showing",
     "load_policy": "cli.showing",
     "make": "envs",
+    "replay_fault": "cli.showing",
     "resume": "cli.training",
     "train": "cli.training",
     "watch": "cli.showing",
@@ -45,6 +47,7 @@ __all__ = [
     "evaluate",
     "load_policy",
     "make",
+    "replay_fault",
     "resume",
     "train",
     "watch",

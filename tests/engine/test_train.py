@@ -24,8 +24,9 @@ from peira.engine import arrays, checkpoint
 from peira.engine.loop import beat
 from peira.engine.plan import Plan
 from peira.engine.run import Run
+from peira.engine.signals import stop_signal
 from peira.engine.sinks import Sink
-from peira.engine.train import pool, Schedule, schedule, stop_signal, train
+from peira.engine.train import pool, Schedule, schedule, train
 
 
 pytestmark = pytest.mark.usefixtures("compiled_once")  # to start again costs less

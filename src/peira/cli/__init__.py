@@ -12,9 +12,21 @@ from typing import NoReturn
 from .. import __version__
 
 
+# Fields of a plan that may change when a run goes on.
+LATER = (
+    "steps",
+    "checkpoint_every",
+    "on_fault",
+    "on_nan",
+    "patience",
+    "memory",
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. A person's mistake is one line on standard
-    error and code 2, a stop is 130, and a traceback is a bug of ours."""
+    error and code 2, a stop is 130 (by SIGTERM 143), and a traceback is a bug of
+    ours."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         run(words)
@@ -24,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     except KeyboardInterrupt as stop:
         print(f"peira: stopped; {stop}".strip("; "), file=sys.stderr)
-        return 130
+        return 130 if type(stop) is KeyboardInterrupt else 143
     except BrokenPipeError:  # the reader has seen enough, and so has the interpreter
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -46,7 +58,7 @@ def run(words: list[str]) -> None:
     prepare()
     from . import verbs
 
-    getattr(verbs, said.verb)(said)
+    getattr(verbs, said.verb.replace("-", "_"))(said)
 
 
 def prepare() -> None:
@@ -85,6 +97,9 @@ def parser() -> Parser:
     resume = verb("resume", "go on exactly where a run stopped")
     resume.add_argument("run", help="directory of the run")
     resume.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    for field in LATER:
+        flag = f"--{field.replace('_', '-')}"
+        resume.add_argument(flag, help="as in `peira train`; changes the run's")
 
     evaluate = verb("evaluate", "play fresh episodes with what was learned")
     evaluate.add_argument("path", help="a run, a seed of one, or a policy's folder")
@@ -100,6 +115,9 @@ def parser() -> Parser:
     watch.add_argument("--out", help="file to write (RUN/episode.mp4)")
     watch.add_argument("--seed", type=int, default=0, help="of the episode (0)")
     watch.add_argument("--env", help="another environment than the run's")
+
+    again = verb("replay-fault", "make a run's recorded faults happen again")
+    again.add_argument("path", help="a run, or a seed of one")
 
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")

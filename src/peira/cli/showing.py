@@ -11,12 +11,13 @@ import numpy as np
 from ..algos import get
 from ..core import Algorithm, BadConfig, Box, Env, is_space, Policy, RunFault, Spec
 from ..core.checks import describe as describe_space
-from ..engine import policies
+from ..engine import faults, policies
 from ..engine.evaluate import Episodes, evaluation_seed, evaluator, play
+from ..engine.faults import Again
 from ..engine.policies import LoadedPolicy
 from ..engine.record import write_video
 from ..engine.run import Run
-from ..envs import Hosted, make, shut
+from ..envs import Care, Hosted, make, shut
 from ..evidence import difference, Estimate, mean, probability_of_improvement
 from ..evidence.curves import Curve, curve, describe, draw
 
@@ -105,6 +106,30 @@ def evaluate(
         }
     finally:
         shut(world)
+
+
+def replay_fault(
+    path: Run | str | Path,
+    *,
+    env: Any = None,
+    algorithm: type[Algorithm] | None = None,
+) -> list[Again]:
+    """Make every fault that a run (or a seed of one) has recorded happen again."""
+    place = path.path if isinstance(path, Run) else Path(path)
+    whole = place if (place / "config.toml").exists() else place.parent
+    run = Run.open(whole if (whole / "config.toml").exists() else place)
+    plan = run.config["plan"]
+
+    def open_world() -> Env | Hosted:
+        return make(
+            run.config["env"] if env is None else env,
+            backend=plan.get("backend", "auto"),
+            processes=plan.get("processes", False),
+            care=Care(patience=plan.get("patience", Care().patience)),
+            **run.config.get("env_kwargs", {}),
+        )
+
+    return list(faults.replay(place, open_world, lambda n: algorithm or get(n)))
 
 
 class Film(NamedTuple):

@@ -17,6 +17,7 @@ from ..engine.run import Run
 from ..engine.sinks import make_sink, Sink
 from ..engine.train import Problem, train as train_run
 from ..envs import shut
+from . import LATER
 from .fields import build, hints
 from .showing import curve_of, watch
 
@@ -60,14 +61,18 @@ def resume(
     algorithm: type[Algorithm] | None = None,
     sinks: Sequence[str] | None = None,
     film: bool = True,
+    **changes: Any,
 ) -> Run:
     """Go on exactly where a run stopped; a finished run comes back as it is.
 
     `env` and `algorithm`, where they are not known by a name, are the callable and
-    the class that the run began with.
+    the class that the run began with. `changes` are fields of the plan that may change
+    under way, above all more `steps`.
     """
     if not isinstance(run, Run):
         run = Run.open(run)
+    if changes:
+        change(run, changes)
     if run.done:
         return run
     config = run.config
@@ -81,6 +86,19 @@ def resume(
     sinks = usual_sinks() if sinks is None else sinks
     made = [make_sink(sink, run.path) for sink in sinks]
     return task.advance(run, sinks=made, film=film, resume=True)
+
+
+def change(run: Run, changes: Mapping[str, Any]) -> None:
+    """Change the plan of a run; raises `BadConfig` for what cannot change."""
+    for field in changes:
+        if field not in LATER:
+            raise unknown("field that can change", field, LATER)
+    plan = build(Plan, run.config["plan"] | dict(changes))
+    if plan.steps < run.reached:
+        raise BadConfig(
+            f"Plan.steps = {plan.steps}: {run.path} has come to {run.reached} already"
+        )
+    run.amend(plain(plan))
 
 
 class Task(NamedTuple):
@@ -135,8 +153,8 @@ class Task(NamedTuple):
                 env_kwargs=self.env_kwargs,
                 resume=resume,
             )
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"go on with: peira resume {run.path}") from None
+        except KeyboardInterrupt as stop:
+            raise type(stop)(f"go on with: peira resume {run.path}") from None
         if film:
             curve_of(run)
             with contextlib.suppress(EnvironmentFault):  # not every world can be drawn

@@ -17,7 +17,7 @@ from ..core import RunFault
 from ..engine.run import Run
 from ..evidence import Estimate, mean
 from ..evidence.curves import curve
-from . import showing, training
+from . import LATER, showing, training
 from .flags import abstract
 from .summary import plain_estimate, say
 
@@ -27,10 +27,11 @@ Said = argparse.Namespace
 
 def resume(said: Said) -> None:
     run = Run.open(said.run)
-    if run.done and not (said.json or said.quiet):
+    changes = {k: v for k in LATER if (v := getattr(said, k)) is not None}
+    if run.done and not changes and not (said.json or said.quiet):
         print(f"{run.path} had finished already")
     sinks = training.usual_sinks(json=said.json, quiet=said.quiet)
-    training.resume(run, sinks=sinks)
+    training.resume(run, sinks=sinks, **changes)
     if not said.quiet:
         say(run, json=said.json)
 
@@ -72,6 +73,19 @@ def watch(said: Said) -> None:
         print(json.dumps({"path": str(film.path), "return": film.earned}))
     else:
         print(f"{film.path}  return {film.earned:.4g}")
+
+
+def replay_fault(said: Said) -> None:
+    rows = [
+        {"fault": str(again.path), "then": again.then, "now": again.now or "nothing"}
+        for again in showing.replay_fault(said.path)
+    ]
+    if said.json:
+        print(json.dumps(rows))
+    elif rows:
+        table(rows)
+    else:
+        print(f"{said.path} has no recorded fault")
 
 
 def runs(said: Said) -> None:

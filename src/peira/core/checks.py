@@ -51,6 +51,10 @@ class RunFault(PeiraError):
     """A run directory cannot be read or written."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The system asks to end, not a person."""
+
+
 def plain_warnings(who: str = "") -> None:
     """From now on a warning is one line on standard error, without a line of source,
     and said once."""

@@ -66,7 +66,7 @@ def side_by_side(
     each: Callable[[int, Sink], None],
     seeds: Sequence[int],
     sinks: Sequence[Sink],
-    asked_to_stop: Callable[[], bool],
+    asked_to_stop: Callable[[], type[KeyboardInterrupt] | None],
 ) -> None:
     """Call `each(seed, sink)` for every seed, each in a fresh process.
 
@@ -109,7 +109,7 @@ def side_by_side(
     if failed:
         raise PeiraError("; ".join(failed))
     if stopped:
-        raise KeyboardInterrupt
+        raise asked_to_stop() or KeyboardInterrupt
 
 
 def launch(

@@ -117,11 +117,22 @@ class Run:
         return pa.concat_tables(parts, promote_options="default")
 
     @property
+    def reached(self) -> int:
+        """The step that every seed has saved."""
+        folders = [self.path / f"seed-{k}" / "checkpoints" for k in self.seeds]
+        return min(max(checkpoint.steps(f), default=0) for f in folders)
+
+    @property
     def done(self) -> bool:
         """Whether every seed has reached the planned steps."""
-        folders = [self.path / f"seed-{k}" / "checkpoints" for k in self.seeds]
-        reached = [max(checkpoint.steps(f), default=0) for f in folders]
-        return min(reached) >= self.config["plan"]["steps"]
+        return self.reached >= self.config["plan"]["steps"]
+
+    def amend(self, plan: Mapping[str, Any]) -> None:
+        """Go on by another plan. Raises `RunFault`."""
+        with self.held():
+            self.config["plan"] = dict(plan)
+            text = tomli_w.dumps(spell(self.config))
+            write_file(self.path / "config.toml", text.encode())
 
     @contextlib.contextmanager
     def held(self, *, join: bool = False) -> Iterator[None]:

@@ -5,16 +5,17 @@ Where the chunks end is fixed by the plan alone, so that a run stopped and resum
 the run that was never stopped.
 """
 
-import contextlib
+import dataclasses
 import functools
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from ..core import (
     Algorithm,
@@ -24,9 +25,12 @@ from ..core import (
     fold,
     NumericalFault,
     root,
+    Spec,
+    Terminated,
 )
 from ..envs import Care, Hosted, make, shut
 from . import blackbox, checkpoint, faults, policies
+from .arrays import is_key
 from .compiled import Compiled
 from .evaluate import evaluation_seed, Evaluator, evaluator
 from .hosted import HostedLoop
@@ -34,6 +38,7 @@ from .loop import Beat, beat
 from .parallel import orphaned, side_by_side
 from .plan import Plan
 from .run import Run
+from .signals import stop_signal
 from .sinks import Sink
 
 
@@ -214,11 +219,11 @@ class Trainer:
                     done = self.loop.done
                     if due(self.schedule.evaluate, done, last):
                         self._evaluate()
-                    stopping = asked_to_stop() or orphaned()
+                    stopping = asked_to_stop() or (orphaned() and Terminated)
                     if stopping or due(self.schedule.checkpoint, done, last):
                         self._save()
                     if stopping and done < last:
-                        raise KeyboardInterrupt
+                        raise stopping
         finally:
             self._keep_faults()
             self.loop.close()
@@ -310,7 +315,9 @@ class Trainer:
             )
             # Last, because a run goes on from its checkpoint: all else is there then.
             checkpoint.save(
-                log.path / "checkpoints", tree, meta={"step": self.step} | meta
+                log.path / "checkpoints",
+                tree,
+                meta={"step": self.step, "updates": self.beat.spec.updates} | meta,
             )
 
     def _restore(self) -> None:
@@ -326,7 +333,26 @@ class Trainer:
             saved = [checkpoint.latest(folder, like, by=by) for folder in folders]
         for log in self.logs:
             log.rewind(saved[0][1]["step"])
-        self.loop.restore(saved)
+        self.loop.restore([self._extended(*one) for one in saved])
+
+    def _extended(self, life: PyTree, meta: dict[str, Any]) -> tuple[PyTree, dict]:
+        """A life as it is, but for what the length of the run decides."""
+        new = self.beat.spec
+        old = dataclasses.replace(new, updates=meta["updates"])
+        if old == new:
+            return life, meta
+        learner = extend(self.beat.algorithm, life.learner, old=old, new=new)
+        return dataclasses.replace(life, learner=learner), meta
+
+
+def extend(algorithm: Algorithm, learner: PyTree, *, old: Spec, new: Spec) -> PyTree:
+    """The learner with the horizon of another plan: what `init` makes of the number of
+    updates, and of nothing else, is made anew."""
+    before, after = (algorithm.init(spec, key=root(0)) for spec in (old, new))
+    differs = lambda x, y: not is_key(x) and not jnp.array_equal(x, y)
+    return jax.tree.map(
+        lambda x, y, now: y if differs(x, y) else now, before, after, learner
+    )
 
 
 def pool(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
@@ -339,26 +365,3 @@ def pool(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
         if n + m:
             both[name] = (n * a.get(name, 0.0) + m * b.get(name, 0.0)) / (n + m)
     return dict(a) | dict(b) | both
-
-
-@contextlib.contextmanager
-def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop after this chunk; a
-    second Ctrl-C interrupts at once."""
-    asked = False
-
-    def ask(number: int, _: Any) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    old: dict[int, Any] = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # not the main thread: leave it
-                old[number] = signal.signal(number, ask)
-        yield lambda: asked
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
