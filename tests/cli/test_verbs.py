@@ -165,3 +165,39 @@ def test_algorithms_are_listed(capsys):
     assert rows["sac"]["actions"] == "Box"
     assert main(["algorithms"]) == 0
     assert "Soft actor-critic" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_for_longer_when_asked(trained, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    assert main(["resume", str(copy), "--steps", "100", "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("copy has come to 256 already\n")
+    assert main(["resume", str(copy), "--on-nan", "sometimes", "--quiet"]) == 2
+    assert "Plan.on_nan" in capsys.readouterr().err
+    more = ["--steps", "384", "--on-nan", "skip", "--quiet"]
+    assert main(["resume", str(copy), *more]) == 0
+    run = Run.open(copy)
+    assert run.reached == 384
+    assert run.config["plan"]["on_nan"] == "skip"
+    assert set(run.metrics()["step"].to_pylist()) > {256, 384}
+
+
+def test_a_recorded_fault_is_made_again(tmp_path, capsys):
+    name = "breaking:breaking"
+    words = ["train", "sac", name, "--steps", "200", "--warmup", "20", "--hidden", "4"]
+    where = ["--runs", str(tmp_path), "--name", "a", "--quiet"]
+    words += ["--env-kwargs", "how=reward", *where]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert f"see it again with: peira replay-fault {tmp_path}/a\n" in said
+    assert main(["replay-fault", str(tmp_path / "a"), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["then"] in said
+    assert "reward = nan is not finite" in row["now"]
+    assert (
+        main(["resume", str(tmp_path / "a"), "--on-fault", "restart", "--quiet"]) == 0
+    )
+    assert (
+        sum(filter(None, Run.open(tmp_path / "a").metrics()["faults"].to_pylist())) > 5
+    )

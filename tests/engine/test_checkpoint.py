@@ -11,10 +11,17 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, HealthCheck, settings, strategies as st
 
 from peira.core import PeiraError, RunFault
-from peira.engine import checkpoint
+from peira.engine import checkpoint, pieces
+
+
+@pytest.fixture(autouse=True, params=[2**22, 8], ids=["whole", "pieces"])
+def size(monkeypatch, request):
+    """Arrays in one file, or every one of 16 bytes in pieces of 8."""
+    monkeypatch.setattr(pieces, "SIZE", request.param)
+    return request.param
 
 
 def tree(x: float = 1.0) -> dict:
@@ -138,9 +145,7 @@ def fail_at(monkeypatch, number: int, error: BaseException) -> list[int]:
     for name in CALLS:
         monkeypatch.setattr(os, name, guarded(getattr(os, name)))
     monkeypatch.setattr(shutil, "rmtree", guarded(shutil.rmtree))
-    monkeypatch.setattr(
-        checkpoint.arrays, "save_file", guarded(checkpoint.arrays.save_file)
-    )
+    monkeypatch.setattr(pieces, "save_file", guarded(pieces.save_file))
     return count
 
 
@@ -176,26 +181,109 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_one(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.arrays, "save_file", full)
-        with pytest.raises(RunFault, match=r"No space.*last good.*step-1") as caught:
+        patch.setattr(pieces, "save_file", full)
+        with pytest.raises(
+            RunFault, match=r"No space.* MiB needed.*last good.*step-1"
+        ) as caught:
             checkpoint.save(tmp_path, tree(2), meta={"step": 2})
     assert "\n" not in str(caught.value)
-    assert [p.name for p in tmp_path.iterdir()] == ["step-1"]
+    assert [p.name for p in tmp_path.glob("step-*")] == ["step-1"]
+    assert not list(tmp_path.glob("*/*.tmp"))
     assert equal(checkpoint.latest(tmp_path, tree())[0], tree(1))
 
 
-@settings(max_examples=60, deadline=None)
+def test_only_what_has_changed_is_written_again(tmp_path, monkeypatch):
+    """A ring of a thousand rows, ten of which change between two checkpoints."""
+    monkeypatch.setattr(pieces, "SIZE", 1000)
+    ring = np.random.default_rng(0).integers(0, 256, (1000, 100), np.uint8)
+    like, folder = {"ring": ring}, tmp_path / "pieces"
+    for step in range(5):
+        before = {p: p.stat().st_mtime_ns for p in folder.glob("*")}
+        checkpoint.save(tmp_path, {"ring": ring}, meta={"step": step}, keep=1)
+        new = [p for p in folder.glob("*") if before.get(p) != p.stat().st_mtime_ns]
+        assert len(new) == (100 if step == 0 else 1)
+        assert len(list(folder.glob("*"))) == 100  # and nothing else is left
+        np.testing.assert_array_equal(
+            checkpoint.latest(tmp_path, like)[0]["ring"], ring
+        )
+        ring = ring.copy()
+        ring[10 * step : 10 * step + 10] += 1
+
+
+def test_a_damaged_piece_gives_way_to_the_checkpoint_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(pieces, "SIZE", 100)
+    for step in (1, 2):
+        x = np.full(1000, step, np.uint8)
+        checkpoint.save(tmp_path, {"x": x}, meta={"step": step})
+    about = checkpoint.arrays.read_about(tmp_path / "step-2", "state")
+    name = about["large"]["['x']"]["parts"][0]
+    file = tmp_path / "pieces" / f"{name}.safetensors"
+    whole = file.read_bytes()
+    for harm in (whole[:-1], whole[:-1] + b"x", b"", None):
+        file.unlink()
+        if harm is not None:
+            file.write_bytes(harm)
+        with pytest.warns(UserWarning, match=r"going back to .*step-1"):
+            back, meta = checkpoint.latest(tmp_path, {"x": x})
+        assert meta["step"] == back["x"][0] == 1
+        file.write_bytes(whole)
+    assert checkpoint.latest(tmp_path, {"x": x})[1]["step"] == 2
+
+
+def test_a_checkpoint_of_another_run_is_known(tmp_path):
+    for owner in ("a", "b"):
+        for step in (1, 2):
+            place = tmp_path / owner
+            checkpoint.save(place, tree(step), meta={"step": step}, owner=owner)
+    shutil.rmtree(tmp_path / "a" / "step-2")
+    shutil.copytree(tmp_path / "b" / "step-2", tmp_path / "a" / "step-2")
+    with pytest.warns(UserWarning, match=r"step-2 is a checkpoint of another run"):
+        assert checkpoint.latest(tmp_path / "a", tree(), owner="a")[1]["step"] == 1
+
+
+def test_a_checkpoint_of_the_first_format_is_read_and_a_later_one_refused(tmp_path):
+    checkpoint.save(tmp_path, tree(2.0), meta={"step": 1}, owner="me")
+    folder = tmp_path / "step-1"
+    about = checkpoint.arrays.read_about(folder, "state")
+    leaves = checkpoint.arrays.named(tree(2.0))
+
+    def write(**changes):
+        first = {k: about[k] for k in ("format", "meta", "keys")} | changes
+        data = lambda k, x: jr.key_data(x) if k in about["keys"] else x
+        raw = {k: np.asarray(data(k, x), order="C") for k, x in leaves.items()}
+        pieces.store(folder / "state.safetensors", raw)
+        said = checkpoint.arrays.checksum(folder / "state.safetensors", first)
+        (folder / "state.json").write_text(json.dumps(first | {"sha256": said}))
+
+    write(format=1)
+    assert equal(checkpoint.latest(tmp_path, tree(), owner="me")[0], tree(2.0))
+    write(format=3)
+    with pytest.raises(RunFault, match="upgrade Peira, or remove it"):
+        checkpoint.latest(tmp_path, tree(), owner="me")
+
+
+def test_as_many_are_kept_as_asked(tmp_path):
+    for step in range(6):
+        checkpoint.save(tmp_path, tree(), meta={"step": step}, keep=4)
+    assert list(checkpoint.steps(tmp_path)) == [2, 3, 4, 5]
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_no_file_can_do_more_than_be_refused(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     checkpoint.save(folder, tree(), meta={"step": 1})
-    name = data.draw(st.sampled_from(["state.safetensors", "state.json"]))
-    file = folder / "step-1" / name
+    files = sorted(p for p in folder.glob("*/*") if p.is_file())
+    file = data.draw(st.sampled_from(files))
     held = bytearray(file.read_bytes())
     at = data.draw(st.integers(0, len(held) - 1))
     held[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
     file.write_bytes(held)
-    if name.endswith("safetensors"):  # an attacker would sign it
+    if file.name == "state.safetensors":  # an attacker would sign it
         path = folder / "step-1" / "state.json"
         about = json.loads(path.read_text())
         del about["sha256"]

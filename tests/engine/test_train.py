@@ -1,5 +1,6 @@
 """Training from end to end: stopped, killed, damaged and side by side."""
 
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -413,3 +414,33 @@ def test_a_chunk_across_the_warm_up_is_one_line():
         "episodes": 0.0,
         "loss": 1.0,
     }
+
+
+def longer(setting: Setting, steps: int) -> Setting:
+    return setting._replace(plan=dataclasses.replace(setting.plan, steps=steps))
+
+
+def test_a_run_made_longer_is_the_long_run(tmp_path):
+    """No schedule of SAC hangs on the length of a run: every number is the same."""
+    short, long = SETTINGS["sac"], longer(SETTINGS["sac"], 90)
+    long.run(tmp_path / "a")
+    short.run(tmp_path / "b")
+    long.run(tmp_path / "b", resume=True)
+    last = "seed-0/checkpoints/step-90/state.safetensors"
+    assert (tmp_path / "a" / last).read_bytes() == (tmp_path / "b" / last).read_bytes()
+
+
+def test_a_longer_run_has_a_longer_schedule(tmp_path):
+    """PPO's step size falls to zero over the run, and from where it stands over the
+    longer run."""
+    short, long = SETTINGS["ppo"], longer(SETTINGS["ppo"], 1280)
+    short.run(tmp_path / "a")
+    run = long.run(tmp_path / "a", resume=True)
+    rows = run.metrics().select(["updates", "learning_rate"]).to_pylist()
+    rate = {
+        row["updates"]: row["learning_rate"] / short.algorithm.learning_rate
+        for row in rows
+    }
+    assert rate[10] == pytest.approx(0.1)
+    assert rate[11] == pytest.approx(0.5)
+    assert rate[20] == pytest.approx(0.05)

@@ -16,6 +16,8 @@ from .. import __version__
 LATER = (
     "steps",
     "checkpoint_every",
+    "keep",
+    "best",
     "on_fault",
     "on_nan",
     "patience",

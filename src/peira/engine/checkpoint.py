@@ -3,21 +3,24 @@
 A crash at any instant leaves at least one that is whole; nothing in one can run code.
 """
 
+import contextlib
+import errno
 import re
 import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
+import jax
 from jaxtyping import PyTree
 
 from ..core import RunFault
-from . import arrays
+from . import arrays, pieces
 from .files import new_folder
 
 
-KEPT = 2
-FORMAT = 1
+PIECES = "pieces"  # of large arrays, shared by the checkpoints of a folder
+FORMAT = 2
 
 
 def steps(folder: Path) -> dict[int, Path]:
@@ -30,32 +33,51 @@ def steps(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def save(folder: Path, tree: PyTree, *, meta: dict[str, Any]) -> None:
+def save(
+    folder: Path, tree: PyTree, *, meta: dict[str, Any], owner: str = "", keep: int = 2
+) -> None:
     """Write arrays (typed random keys included) and plain JSON as `step-<n>`, n being
-    `meta["step"]`. Raises `RunFault` with the last checkpoint intact."""
+    `meta["step"]`, in the name of an owner. Raises `RunFault` with the last checkpoint
+    intact."""
     step = meta["step"]
-    about = {"format": FORMAT, "meta": meta}
+    about = {"format": FORMAT, "owner": owner, "meta": meta}
     try:
         with new_folder(folder / f"step-{step}") as new:
-            arrays.write(new, "state", tree, about)
+            arrays.write(new, "state", tree, about, folder / PIECES)
     except OSError as error:
         last = next(reversed(steps(folder).values()), None)
         raise RunFault(
-            f"cannot write {folder}/step-{step}: {error}; "
+            f"cannot write {folder}/step-{step}: {error}{room(folder, tree, error)}; "
             f"the last good checkpoint is {last}"
         ) from None
-    keep = [path for n, path in steps(folder).items() if n <= step][-KEPT:]
-    for path in set(folder.glob("step-*")) - set(keep):
+    kept = [path for n, path in steps(folder).items() if n <= step][-keep:]
+    for path in set(folder.glob("step-*")) - set(kept):
         shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(RunFault):  # one that cannot be read may still be mended
+        said = [arrays.read_about(path, "state") for path in kept]
+        large = [array for x in said for array in x["large"].values()]
+        used = {part for array in large for part in array["parts"]}
+        pieces.sweep(folder / PIECES, used)
+
+
+def room(folder: Path, tree: PyTree, error: OSError) -> str:
+    """How much space is needed, where that is what is lacking."""
+    if error.errno != errno.ENOSPC:
+        return ""
+    needed = sum(x.nbytes for x in jax.tree.leaves(tree) if not arrays.is_key(x))
+    free = shutil.disk_usage(folder).free
+    return f" (at most {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free)"
 
 
 def latest(
-    folder: Path, like: PyTree, *, by: int | None = None
+    folder: Path, like: PyTree, *, by: int | None = None, owner: str = ""
 ) -> tuple[PyTree, dict[str, Any]]:
-    """The newest checkpoint that is whole (no later than step `by`), and its `meta`.
+    """The newest checkpoint that is whole and the owner's (no later than step `by`),
+    and its `meta`.
 
     `like` is a pytree of arrays with the same names, shapes and dtypes; its NumPy
-    leaves stay NumPy. Raises `RunFault` when there is none, or when it is another's.
+    leaves stay NumPy. Raises `RunFault` when there is none, or when its arrays are
+    others.
     """
     faults = []
     for step, path in reversed(steps(folder).items()):
@@ -63,15 +85,27 @@ def latest(
             continue
         try:
             about = arrays.read_about(path, "state")
-        except RunFault as fault:
+            meta = described(path, about, owner)
+            tree = arrays.read(path, "state", like, about, folder / PIECES)
+        except pieces.Damaged as fault:
             faults.append(str(fault))
             continue
         if faults:
             warnings.warn(f"{faults[0]}; going back to {path}", stacklevel=2)
-        match about:
-            case {"format": int(form), "meta": {"step": int()} as meta}:
-                if form <= FORMAT:
-                    return arrays.read(path, "state", like, about), meta
-        raise RunFault(f"{path} was not written by this Peira or an older one")
+        return tree, meta
     reason = f": {faults[0]}" if faults else ""
     raise RunFault(f"{folder} has no checkpoint to go on from{reason}")
+
+
+def described(path: Path, about: dict[str, Any], owner: str) -> dict[str, Any]:
+    """The `meta` of a checkpoint that this Peira can read and that is the owner's."""
+    match about:
+        case {"format": int(form), "meta": {"step": int()} as meta} if form <= FORMAT:
+            # The first format did not know its owner.
+            if about.get("owner", owner) != owner:
+                raise pieces.Damaged(f"{path} is a checkpoint of another run or seed")
+            return meta
+    raise RunFault(
+        f"{path} was not written by this Peira or an older one: upgrade Peira, or "
+        "remove it to go on from the one before"
+    )

@@ -30,15 +30,28 @@ def sync(path: Path) -> None:
 def write_file(path: Path, data: bytes) -> None:
     """Replace a file at one stroke; raises `OSError` with the old one intact."""
     new = beside(path)
-    try:
+    with removed(new):
         new.write_bytes(data)
+    move(new, path)
+
+
+def move(new: Path, path: Path) -> None:
+    """Put a file that was written beside into its place; raises `OSError`."""
+    with removed(new):
         sync(new)
         os.replace(new, path)
+    sync(path.parent)
+
+
+@contextlib.contextmanager
+def removed(path: Path) -> Iterator[None]:
+    """A file that cannot be finished does not stay."""
+    try:
+        yield
     except OSError:
         with contextlib.suppress(OSError):
-            new.unlink()
+            path.unlink()
         raise
-    sync(path.parent)
 
 
 @contextlib.contextmanager

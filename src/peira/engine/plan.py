@@ -31,6 +31,10 @@ class Plan:
     """Evaluate the exploring policy too."""
     checkpoint_every: Count | None = None
     """Environment steps between checkpoints; a quarter of the run when not given."""
+    keep: Count = 2
+    """Checkpoints that are kept."""
+    best: bool = False
+    """Keep the policy of the best evaluation, too, in `best/`; its score is biased."""
     on_fault: Literal["stop", "restart"] = "stop"
     """When a host environment fails: stop, or drop the step and begin an episode."""
     patience: Positive = 600.0

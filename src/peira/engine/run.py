@@ -7,7 +7,9 @@ seed-<k>/          metrics.parquet, evaluations.parquet, checkpoints/, policy/
 """
 
 import contextlib
+import hashlib
 import json
+import math
 import os
 import shutil
 import tomllib
@@ -28,6 +30,7 @@ from .provenance import now, provenance
 
 
 SPACE = 2**20  # bytes that must fit on the disk before training begins
+NUMBERS = ("envs", "block", "overlap", "processes", "backend")  # fields of a plan
 COUNTS = [("step", pa.int64()), ("updates", pa.int64()), ("seconds", pa.float64())]
 EPISODES = pa.schema(
     [
@@ -94,6 +97,14 @@ class Run:
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(self.config["plan"]["seeds"])
+
+    def owner(self, k: int) -> str:
+        """What a checkpoint of one seed is marked with: all that decides its numbers,
+        but for how long the run shall be."""
+        plan = self.config["plan"]
+        numbers = {name: plan.get(name) for name in NUMBERS}
+        said = json.dumps(self.config | {"plan": numbers, "seed": k}, sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()
 
     def seed(self, k: int) -> "SeedLog":
         """The log of one seed, as it was at the last flush."""
@@ -190,6 +201,14 @@ class SeedLog:
         for i, (total, length) in enumerate(zip(returns, lengths, strict=True)):
             row = (step, mode, i, float(total), int(length), seed)
             self._episodes.append(dict(zip(EPISODES.names, row, strict=True)))
+
+    def best(self) -> float:
+        """The highest mean return of any evaluation so far."""
+        found: dict[int, list[float]] = {}
+        for row in self._episodes:
+            if row["mode"] == "greedy":
+                found.setdefault(row["step"], []).append(row["return"])
+        return max((sum(x) / len(x) for x in found.values()), default=-math.inf)
 
     def flush(self) -> None:
         """Write both tables, each at one stroke; raises `RunFault`."""

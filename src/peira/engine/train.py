@@ -293,11 +293,14 @@ class Trainer:
     def _evaluate(self) -> None:
         for i, (seed, log) in enumerate(zip(self.seeds, self.logs, strict=True)):
             policy = self.beat.algorithm.policy(self.loop.learner(i))
+            best = log.best()
             for mode, evaluate in self.evaluators.items():
                 start = evaluation_seed(seed, self.step)
                 returns, lengths = evaluate(policy, start)
                 log.evaluated(self.step, mode, returns, lengths, start)
                 if mode == "greedy":
+                    if self.problem.plan.best and returns.mean() > best:
+                        self._save_policy(i, "best")
                     for sink in self.sinks:
                         sink.evaluated(seed, self.step, returns)
 
@@ -305,20 +308,25 @@ class Trainer:
         for i, log in enumerate(self.logs):
             tree, meta = self.loop.save(i)
             log.flush()
-            policies.save_policy(
-                log.path / "policy",
-                self.beat.algorithm.policy(self.loop.learner(i)),
-                algorithm=self.beat.algorithm,
-                name=self.problem.name,
-                spec=self.beat.spec,
-                meta={"seed": self.seeds[i], "step": self.step},
-            )
+            self._save_policy(i, "policy")
             # Last, because a run goes on from its checkpoint: all else is there then.
             checkpoint.save(
                 log.path / "checkpoints",
                 tree,
                 meta={"step": self.step, "updates": self.beat.spec.updates} | meta,
+                owner=self.run.owner(self.seeds[i]),
+                keep=self.problem.plan.keep,
             )
+
+    def _save_policy(self, i: int, name: str) -> None:
+        policies.save_policy(
+            self.logs[i].path / name,
+            self.beat.algorithm.policy(self.loop.learner(i)),
+            algorithm=self.beat.algorithm,
+            name=self.problem.name,
+            spec=self.beat.spec,
+            meta={"seed": self.seeds[i], "step": self.step},
+        )
 
     def _restore(self) -> None:
         """Go back to the newest moment that every seed has saved; to the beginning
@@ -327,10 +335,14 @@ class Trainer:
         if not all(checkpoint.steps(folder) for folder in folders):
             return
         like, _ = self.loop.save(0)
-        saved = [checkpoint.latest(folder, like) for folder in folders]
+        newest = [
+            functools.partial(checkpoint.latest, folder, like, owner=self.run.owner(s))
+            for folder, s in zip(folders, self.seeds, strict=True)
+        ]
+        saved = [load() for load in newest]
         while len({meta["step"] for _, meta in saved}) > 1:
             by = min(meta["step"] for _, meta in saved)
-            saved = [checkpoint.latest(folder, like, by=by) for folder in folders]
+            saved = [load(by=by) for load in newest]
         for log in self.logs:
             log.rewind(saved[0][1]["step"])
         self.loop.restore([self._extended(*one) for one in saved])
@@ -338,7 +350,7 @@ class Trainer:
     def _extended(self, life: PyTree, meta: dict[str, Any]) -> tuple[PyTree, dict]:
         """A life as it is, but for what the length of the run decides."""
         new = self.beat.spec
-        old = dataclasses.replace(new, updates=meta["updates"])
+        old = dataclasses.replace(new, updates=meta.get("updates", new.updates))
         if old == new:
             return life, meta
         learner = extend(self.beat.algorithm, life.learner, old=old, new=new)
