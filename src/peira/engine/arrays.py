@@ -20,7 +20,7 @@ from safetensors import safe_open, SafetensorError
 
 from ..core import RunFault
 from .files import write_file
-from .pieces import Damaged, gather, is_large, put, store
+from .pieces import DamageFault, gather, is_large, put, store
 
 
 LONGEST = 64 * 2**20  # bytes of JSON; more is not of our making
@@ -82,13 +82,15 @@ def read_about(folder: Path, stem: str) -> dict[str, Any]:
         said = about.pop("sha256")
         good = said == checksum(folder / f"{stem}.safetensors", about)
     except FileNotFoundError as error:
-        raise Damaged(f"{folder}: there is no {Path(error.filename).name}") from None
+        raise DamageFault(
+            f"{folder}: there is no {Path(error.filename).name}"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{file} cannot be read: {error}") from None
+        raise DamageFault(f"{file} cannot be read: {error}") from None
     except RecursionError:
-        raise Damaged(f"{file} cannot be read: it is too deep") from None
+        raise DamageFault(f"{file} cannot be read: it is too deep") from None
     if not good:
-        raise Damaged(f"{folder} is damaged: its checksum does not hold")
+        raise DamageFault(f"{folder} is damaged: its checksum does not hold")
     return about
 
 
@@ -100,8 +102,8 @@ def read(
     pieces: Path | None = None,
 ) -> PyTree:
     """The arrays in the shape of `like`: NumPy leaves as NumPy arrays, all others as
-    JAX arrays. Raises `RunFault` naming the first leaf that is another, `Damaged` for a
-    piece that is not as it was."""
+    JAX arrays. Raises `RunFault` naming the first leaf that is another, `DamageFault`
+    for a piece that is not as it was."""
     file = folder / f"{stem}.safetensors"
     leaves, form = named(like), jax.tree.structure(like)
     try:

@@ -87,7 +87,7 @@ def latest(
             about = arrays.read_about(path, "state")
             meta = described(path, about, owner)
             tree = arrays.read(path, "state", like, about, folder / PIECES)
-        except pieces.Damaged as fault:
+        except pieces.DamageFault as fault:
             faults.append(str(fault))
             continue
         if faults:
@@ -103,7 +103,9 @@ def described(path: Path, about: dict[str, Any], owner: str) -> dict[str, Any]:
         case {"format": int(form), "meta": {"step": int()} as meta} if form <= FORMAT:
             # The first format did not know its owner.
             if about.get("owner", owner) != owner:
-                raise pieces.Damaged(f"{path} is a checkpoint of another run or seed")
+                raise pieces.DamageFault(
+                    f"{path} is a checkpoint of another run or seed"
+                )
             return meta
     raise RunFault(
         f"{path} was not written by this Peira or an older one: upgrade Peira, or "

@@ -18,7 +18,7 @@ from .files import beside, move, removed
 SIZE = 2**22  # bytes
 
 
-class Damaged(RunFault):
+class DamageFault(RunFault):
     """A file is not as it was written."""
 
 
@@ -59,7 +59,7 @@ def place(folder: Path, name: str) -> Path:
 
 
 def gather(folder: Path, said: dict[str, Any], size: int) -> np.ndarray:
-    """The array of so many bytes that `put` described; raises `Damaged`, or
+    """The array of so many bytes that `put` described; raises `DamageFault`, or
     `ValueError` and the like for what it cannot have said."""
     parts: list[np.ndarray] = []
     for name in said["parts"]:
@@ -73,14 +73,14 @@ def gather(folder: Path, said: dict[str, Any], size: int) -> np.ndarray:
 
 def fetch(folder: Path, name: Any) -> np.ndarray:
     if not (isinstance(name, str) and re.fullmatch("[0-9a-f]{64}", name)):
-        raise Damaged(f"{folder} can hold no piece of the name {name!r}")
+        raise DamageFault(f"{folder} can hold no piece of the name {name!r}")
     file = place(folder, name)
     try:
         part = load_file(file)["bytes"]
     except (OSError, SafetensorError, KeyError) as error:
-        raise Damaged(f"{file} cannot be read: {error}") from None
+        raise DamageFault(f"{file} cannot be read: {error}") from None
     if hashlib.sha256(part.data).hexdigest() != name:
-        raise Damaged(f"{file} is damaged: its checksum does not hold")
+        raise DamageFault(f"{file} is damaged: its checksum does not hold")
     return part
 
 
