@@ -2,6 +2,7 @@
 and tables of hyper-parameters made from the fields of the algorithms."""
 
 import dataclasses
+import json
 import re
 import types
 import typing
@@ -14,6 +15,7 @@ from peira.core.checks import Range, ranges
 
 
 ROOT = Path(__file__).parent.parent
+TRUST = ROOT / "bench" / "results" / "trust.jsonl"
 PAGES = {
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
@@ -27,7 +29,22 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         markdown = (ROOT / source).read_text().replace("](docs/", "](")
         for page_name, root_name in PAGES.items():
             markdown = markdown.replace(f"]({root_name})", f"]({page_name})")
+    markdown = markdown.replace("<!-- trust -->", trust())
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
+
+
+def trust() -> str:
+    """What `bench/peers/trust.py` found, a row for each probe."""
+    rows = map(json.loads, TRUST.read_text().splitlines())
+    found: dict[str, list[str]] = {}
+    names = {}
+    for row in rows:
+        names[f"{row['library']} {row['version']}"] = None
+        verdict = "**holds**" if row["holds"] else "no"
+        found.setdefault(row["probe"], []).append(f"{verdict}: {row['saw']}")
+    lines = [f"| promise | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    lines += [f"| {probe} | {' | '.join(saw)} |" for probe, saw in found.items()]
+    return "\n".join(lines)
 
 
 def table(name: str) -> str:
