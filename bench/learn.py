@@ -93,10 +93,11 @@ ROWS = [
     ),
     Row(
         "td3-pendulum-fast",
-        "td3 Pendulum-v1 --steps 15000 --warmup 1000 --learning-rate 1e-3 --seeds 5",
+        "td3 Pendulum-v1 --steps 15000 --warmup 1000 --learning-rate 1e-3 "
+        "--seeds 200,201,202,203,204",
         -200,
-        note="The paper's own step size, tried after the default had left one seed "
-        "unsolved on the same seeds.",
+        note="The paper's own step size, tried after the default had left one seed of "
+        "five unsolved; these seeds chose nothing.",
     ),
     Row("sac-halfcheetah", f"sac {CHEETAH} --seeds 5", note="Beside peers: below."),
     Row("td3-halfcheetah", f"td3 {CHEETAH} --seeds 5", note="Beside peers: below."),
