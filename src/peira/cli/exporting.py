@@ -126,7 +126,7 @@ def as_stablehlo(policy: Greedy, one: LoadedPolicy, _: Path) -> Draft:
 def as_numpy(policy: Greedy, one: LoadedPolicy, folder: Path) -> Draft:
     """A folder with the policy's own files and the page that runs them."""
     try:
-        runs = numpy_policy.Policy(folder)
+        runs = numpy_policy.NumpyPolicy(folder)
     except ValueError as error:
         raise ExportFault(f"{error}; --to onnx or stablehlo can") from None
 

@@ -1,6 +1,6 @@
 """Runs an exported policy with NumPy alone: neither JAX nor Peira is needed.
 
-    policy = Policy("policy.numpy")
+    policy = NumpyPolicy("policy.numpy")
     action = policy(obs)            # one observation, or a batch of them
     action = policy(obs, legal)     # where actions are masked
 
@@ -28,7 +28,7 @@ NETS = {  # by algorithm: its version, and the network that chooses
 }
 
 
-class Policy:
+class NumpyPolicy:
     """The greedy policy in a folder with policy.json and policy.safetensors; raises
     `ValueError` for one that cannot be run here."""
 
