@@ -1,6 +1,6 @@
 """Runs an exported policy with NumPy alone: neither JAX nor Peira is needed.
 
-    policy = NumpyPolicy("policy.numpy")
+    policy = NumpyPolicy()          # what lies beside this file, or in a folder
     action = policy(obs)            # one observation, or a batch of them
     action = policy(obs, legal)     # where actions are masked
 
@@ -32,7 +32,7 @@ class NumpyPolicy:
     """The greedy policy in a folder with policy.json and policy.safetensors; raises
     `ValueError` for one that cannot be run here."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path = Path(__file__).parent):
         about = json.loads((Path(folder) / "policy.json").read_text())
         self.algorithm, self.hyper = about["algorithm"], about["hyper"]
         version, self.net = NETS.get(self.algorithm, (None, ""))
@@ -63,7 +63,7 @@ class NumpyPolicy:
         if legal is not None:
             out = np.where(legal, out, np.float32(-1e9))
         if self.action["space"] == "Discrete":
-            return out.argmax(axis=-1).astype(np.int32)
+            return np.asarray(out.argmax(axis=-1), np.int32)
         choices = np.split(out, np.cumsum(self.action["nvec"])[:-1], axis=-1)
         return np.stack([x.argmax(axis=-1) for x in choices], -1).astype(np.int32)
 

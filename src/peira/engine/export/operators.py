@@ -6,34 +6,17 @@ the names of what it made.
 
 import string
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ...core import ExportFault
+from .nodes import fixed, Writing
 from .program import Operation
 
 
-class Nodes(Protocol):
-    """An ONNX graph being written. Every tensor in it has a name."""
-
-    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node with one output; the output's name."""
-        ...
-
-    def nodes(self, kind: str, n: int, *inputs: str, **attributes: Any) -> list[str]:
-        """Add a node with `n` outputs; their names."""
-        ...
-
-    def constant(self, array: Any) -> str: ...
-
-    def sizes(self, shape: Sequence[Any]) -> str:
-        """A shape as a tensor; sides that are not numbers are the batch."""
-        ...
-
-
 Made = str | list[str]
-Operator = Callable[[Nodes, Sequence[str], Operation], Made]
+Operator = Callable[[Writing, Sequence[str], Operation], Made]
 
 
 def unwritable(op: Operation, why: str = "") -> ExportFault:
@@ -44,7 +27,7 @@ def unwritable(op: Operation, why: str = "") -> ExportFault:
     )
 
 
-def write(g: Nodes, x: Sequence[str], op: Operation) -> Made:
+def write(g: Writing, x: Sequence[str], op: Operation) -> Made:
     """Add the nodes of one operation; the names of its outputs."""
     if op.name in NAMES:
         return g.node(NAMES[op.name], *x)
@@ -53,12 +36,7 @@ def write(g: Nodes, x: Sequence[str], op: Operation) -> Made:
     raise unwritable(op)
 
 
-def fixed(side: Any) -> bool:
-    """Whether a side has a length that is known now."""
-    return isinstance(side, int | np.integer)
-
-
-def ints(g: Nodes, numbers: Sequence[Any]) -> str:
+def ints(g: Writing, numbers: Sequence[Any]) -> str:
     return g.constant(np.array(numbers, np.int64))
 
 
@@ -70,7 +48,7 @@ def like(op: Operation, number: float) -> np.ndarray:
 # Form
 
 
-def broadcast(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def broadcast(g: Writing, x: Sequence[str], op: Operation) -> str:
     """Put the sides in their places, then stretch those of length one."""
     shape, places = op.params["shape"], op.params["broadcast_dimensions"]
     new = sorted({*range(len(shape))} - {*places})
@@ -81,14 +59,14 @@ def broadcast(g: Nodes, x: Sequence[str], op: Operation) -> str:
     return g.node("Expand", y, g.sizes(shape))
 
 
-def reshape(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def reshape(g: Writing, x: Sequence[str], op: Operation) -> str:
     sides = op.params["new_sizes"]
     if op.params["dimensions"] is not None or sum(not fixed(s) for s in sides) > 1:
         raise unwritable(op, "of this form")
     return g.node("Reshape", x[0], ints(g, [s if fixed(s) else -1 for s in sides]))
 
 
-def cut(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def cut(g: Writing, x: Sequence[str], op: Operation) -> str:
     """A slice; sides that stay whole are left out, for the batch has no length yet."""
     whole, p = op.given[0].shape, op.params
     steps = p["strides"] or (1,) * len(whole)
@@ -103,33 +81,33 @@ def cut(g: Nodes, x: Sequence[str], op: Operation) -> str:
     return g.node("Slice", x[0], *(ints(g, v) for v in zip(*some, strict=True)))
 
 
-def reverse(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def reverse(g: Writing, x: Sequence[str], op: Operation) -> str:
     axes = op.params["dimensions"]
     ends = [np.iinfo(np.int64).min] * len(axes)
     steps = [-1] * len(axes)
     return g.node("Slice", x[0], *(ints(g, v) for v in (steps, ends, axes, steps)))
 
 
-def stack(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def stack(g: Writing, x: Sequence[str], op: Operation) -> str:
     axis = op.params["axis"]
     parts = [g.node("Unsqueeze", y, ints(g, [axis])) for y in x]
     return g.node("Concat", *parts, axis=axis)
 
 
-def unstack(g: Nodes, x: Sequence[str], op: Operation) -> list[str]:
+def unstack(g: Writing, x: Sequence[str], op: Operation) -> list[str]:
     axis, n = op.params["axis"], len(op.made)
     parts = g.nodes("Split", n, x[0], ints(g, [1] * n), axis=axis)
     return [g.node("Squeeze", y, ints(g, [axis])) for y in parts]
 
 
-def divide(g: Nodes, x: Sequence[str], op: Operation) -> list[str]:
+def divide(g: Writing, x: Sequence[str], op: Operation) -> list[str]:
     sizes = op.params["sizes"]
     return g.nodes(
         "Split", len(sizes), x[0], ints(g, sizes), axis=int(op.params["axis"])
     )
 
 
-def pick(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def pick(g: Writing, x: Sequence[str], op: Operation) -> str:
     """A gather that looks up whole slices along one axis."""
     d, sizes = op.params["dimension_numbers"], list(op.params["slice_sizes"])
     table, index = op.given[0].shape, op.given[1].shape
@@ -151,47 +129,47 @@ def pick(g: Nodes, x: Sequence[str], op: Operation) -> str:
 # Numbers
 
 
-def differ(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def differ(g: Writing, x: Sequence[str], op: Operation) -> str:
     return g.node("Not", g.node("Equal", *x))
 
 
-def inverse_root(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def inverse_root(g: Writing, x: Sequence[str], op: Operation) -> str:
     return g.node("Reciprocal", g.node("Sqrt", x[0]))
 
 
-def log_of_more(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def log_of_more(g: Writing, x: Sequence[str], op: Operation) -> str:
     return g.node("Log", g.node("Add", x[0], g.constant(like(op, 1))))
 
 
-def exp_less_one(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def exp_less_one(g: Writing, x: Sequence[str], op: Operation) -> str:
     return g.node("Sub", g.node("Exp", x[0]), g.constant(like(op, 1)))
 
 
-def convert(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def convert(g: Writing, x: Sequence[str], op: Operation) -> str:
     return g.node("Cast", x[0], to=op.made[0].dtype)
 
 
-def running_sum(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def running_sum(g: Writing, x: Sequence[str], op: Operation) -> str:
     axis, back = op.params["axis"], op.params["reverse"]
     return g.node("CumSum", x[0], g.constant(np.array(axis)), reverse=int(back))
 
 
-def power(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def power(g: Writing, x: Sequence[str], op: Operation) -> str:
     return g.node("Pow", x[0], g.constant(like(op, op.params["y"])))
 
 
-def nearest(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def nearest(g: Writing, x: Sequence[str], op: Operation) -> str:
     if int(op.params["rounding_method"]) != 1:
         raise unwritable(op, "away from zero")
     return g.node("Round", x[0])
 
 
-def finite(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def finite(g: Writing, x: Sequence[str], op: Operation) -> str:
     odd = g.node("Or", g.node("IsInf", x[0]), g.node("IsNaN", x[0]))
     return g.node("Not", odd)
 
 
-def select(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def select(g: Writing, x: Sequence[str], op: Operation) -> str:
     if len(x) != 3 or op.given[0].dtype != bool:
         raise unwritable(op, "of more than two")
     return g.node("Where", x[0], x[2], x[1])
@@ -200,7 +178,7 @@ def select(g: Nodes, x: Sequence[str], op: Operation) -> str:
 def reduction(kind: str) -> Operator:
     """A reduction over some axes; those of booleans go by way of integers."""
 
-    def made(g: Nodes, x: Sequence[str], op: Operation) -> str:
+    def made(g: Writing, x: Sequence[str], op: Operation) -> str:
         boolean = op.given[0].dtype == bool
         y = g.node("Cast", x[0], to=np.dtype(np.int32)) if boolean else x[0]
         y = g.node(kind, y, ints(g, op.params["axes"]), keepdims=0)
@@ -212,7 +190,7 @@ def reduction(kind: str) -> Operator:
 def extreme(kind: str) -> Operator:
     """The place of the first largest or smallest along one axis."""
 
-    def made(g: Nodes, x: Sequence[str], op: Operation) -> str:
+    def made(g: Writing, x: Sequence[str], op: Operation) -> str:
         (axis,) = op.params["axes"]
         y = g.node(kind, x[0], axis=int(axis), keepdims=0)
         return g.node("Cast", y, to=np.dtype(op.params["index_dtype"]))
@@ -223,7 +201,7 @@ def extreme(kind: str) -> Operator:
 # Products
 
 
-def product(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def product(g: Writing, x: Sequence[str], op: Operation) -> str:
     """Any contraction; `x @ W` as a matrix product."""
     (left, right), (left_batch, right_batch) = op.params["dimension_numbers"]
     m, n = (len(a.shape) for a in op.given)
@@ -241,7 +219,7 @@ def product(g: Nodes, x: Sequence[str], op: Operation) -> str:
     return g.node("Einsum", *x, equation=formula)
 
 
-def convolution(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def convolution(g: Writing, x: Sequence[str], op: Operation) -> str:
     p = op.params
     if p["batch_group_count"] != 1 or set(p["lhs_dilation"]) - {1}:
         raise unwritable(op, "transposed")
@@ -258,7 +236,7 @@ def convolution(g: Nodes, x: Sequence[str], op: Operation) -> str:
     return g.node("Transpose", y, perm=np.argsort(out))
 
 
-def pool(g: Nodes, x: Sequence[str], op: Operation) -> str:
+def pool(g: Writing, x: Sequence[str], op: Operation) -> str:
     """The largest in each window. ONNX slides over all axes but the first two, so two
     over which nothing slides come first."""
     p, still = op.params, (1, 1, (0, 0), 1)
