@@ -17,7 +17,7 @@ from engine.leaving import CHOICES, lively, memory, SKEWED
 import peira
 from peira.algos.online.ppo import PPO
 from peira.cli import exporting, main
-from peira.core import BadConfig, Discrete, Spec, TimeStep
+from peira.core import BadConfig, Discrete, RunFault, Spec, TimeStep
 from peira.engine.export.greedy import greedy
 from peira.engine.export.numpy_policy import NumpyPolicy
 from peira.engine.export.parity import drawn
@@ -74,14 +74,12 @@ def test_a_run_is_exported_and_the_figure_told(to, run, capsys):
     assert np.array_equal(act(obs), hand(run / "seed-0")(obs))
 
 
-def test_one_seed_or_a_policy_alone(run, tmp_path, capsys):
-    """A policy without a run has no environment but the one that is named."""
-    assert peira.export(run / "seed-1", to="numpy").path.parent.name == "seed-1"
+def test_a_policy_alone(run, tmp_path, capsys):
+    """Without a run it has no environment but one that is named."""
     alone = shutil.move(run / "seed-1" / "policy", tmp_path / "mine")
-    done = peira.export(alone, to="onnx")
+    done = peira.export(alone, to="onnx", env="CartPole-v1")
     assert done.path == tmp_path / "mine.onnx"
-    assert done.parity.recorded == 0
-    assert peira.export(alone, to="onnx", env="CartPole-v1").parity.recorded == 1024
+    assert done.parity.recorded == 1024
     out = tmp_path / "there.onnx"
     assert main(["export", str(alone), "--to", "onnx", "--out", str(out)]) == 0
     said = capsys.readouterr().out
@@ -125,14 +123,23 @@ def test_an_extra_that_is_missing_is_named(to, module, run, capsys, monkeypatch)
 def test_nothing_of_others_is_written_over(run, tmp_path):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "work").write_text("of years")
-    for to in ("numpy", "onnx"):
-        with pytest.raises(peira.PeiraError, match="theirs"):
+    for to in ("numpy", "onnx", "stablehlo"):
+        with pytest.raises(BadConfig, match=r"theirs exists: say with --out"):
             peira.export(run, to=to, out=tmp_path / "theirs")
+    with pytest.raises(BadConfig, match="work exists"):
+        peira.export(run, to="numpy", out=tmp_path / "theirs" / "work")
     assert (tmp_path / "theirs" / "work").read_text() == "of years"
-    first = peira.export(run, to="numpy", out=tmp_path / "ours")
-    assert peira.export(run, to="numpy", out=tmp_path / "ours") == first
-    with pytest.raises(peira.PeiraError, match="cannot write"):
+    with pytest.raises(RunFault, match="cannot write"):
         peira.export(run, to="onnx", out=tmp_path / "nowhere" / "policy.onnx")
+
+
+def test_an_earlier_export_is_replaced(run, tmp_path):
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "numpy_policy.py").write_text("of an earlier day")
+    out = peira.export(run / "seed-1", to="numpy", out=tmp_path / "ours").path
+    assert "NumpyPolicy" in (out / "numpy_policy.py").read_text()
+    theirs = run / "seed-1" / "policy" / "policy.safetensors"
+    assert (out / theirs.name).read_bytes() == theirs.read_bytes()
 
 
 def test_a_damaged_policy_is_one_line(run, capsys):

@@ -23,6 +23,9 @@ from ..envs import shut
 from .showing import Shelf, shelf
 
 
+PAGE = Path(numpy_policy.__file__)
+
+
 class Exported(NamedTuple):
     """A policy that has left home."""
 
@@ -62,6 +65,7 @@ def export(
     one, folder = found.policies[0], found.folders[0]
     beside = folder if folder.name not in ("", "..") else folder.resolve()
     place = Path(out) if out else beside.with_name(f"{beside.name}.{to}")
+    check_place(place, to)
     with jax.default_matmul_precision("highest"):
         policy = greedy(one.policy, one.spec)
         draft = FORMATS[to](policy, one, folder)
@@ -71,6 +75,16 @@ def export(
     except OSError as error:
         raise RunFault(f"cannot write {place}: {error}") from None
     return Exported(place, policy.inputs, policy.outputs, parity)
+
+
+def check_place(place: Path, to: str) -> None:
+    """Refuse what cannot be written, or is there and is not an export of this kind,
+    before any work is done."""
+    if not place.parent.is_dir():
+        raise RunFault(f"cannot write {place}: {place.parent} is not a directory")
+    again = (place / PAGE.name).is_file() if to == "numpy" else place.is_file()
+    if place.exists() and not again:
+        raise BadConfig(f"{place} exists: say with --out where to write")
 
 
 def checked(
@@ -134,13 +148,9 @@ def as_numpy(policy: Greedy, one: LoadedPolicy, folder: Path) -> Draft:
         obs = together("obs", one.spec.obs, inputs)
         return {"action": runs(obs, inputs.get("legal"))}
 
-    page = Path(numpy_policy.__file__)
-
     def write(out: Path) -> None:
-        if out.exists() and not (out / page.name).exists():
-            raise BadConfig(f"{out} exists: say with --out where to write")
         with new_folder(out) as new:
-            for file in (page, *folder.glob("policy.*")):
+            for file in (PAGE, *folder.glob("policy.*")):
                 shutil.copyfile(file, new / file.name)
 
     return Draft(run, write)
