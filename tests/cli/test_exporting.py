@@ -90,6 +90,13 @@ def test_a_policy_alone(run, tmp_path, capsys):
     assert out.read_bytes() == done.path.read_bytes()
 
 
+def test_a_world_that_cannot_be_made_again_is_told(run):
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("CartPole-v1", "Gone-v1"))
+    with pytest.warns(UserWarning, match="nothing is compared.*Gone-v1"):
+        assert peira.export(run, to="numpy").parity.recorded == 0
+
+
 def test_what_acts_otherwise_is_not_written(run, capsys, monkeypatch):
     before, build = sorted(run.rglob("*")), exporting.FORMATS["numpy"]
 

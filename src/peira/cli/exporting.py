@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,9 +95,12 @@ def checked(
     that is not named and cannot be made is left out."""
     try:
         world = found.make(env, ENVS)
-    except PeiraError:
+    except PeiraError as error:
         if env is not None:
             raise
+        if found.run is not None:
+            said = f"nothing is compared in the run's environment: {error}"
+            warnings.warn(said, stacklevel=3)
         return compare(policy, run, (), tolerance=tolerance)
     try:
         steps = seen(policy.policy, world)
