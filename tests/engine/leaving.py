@@ -47,7 +47,8 @@ def lively(name: str, spec: Spec, **changes: Any) -> tuple[Policy, Algorithm]:
 
     policy = jax.tree.map(some, jax.eval_shape(lambda: outline(algorithm, spec)))
     if name == "ppo":
-        known = lambda m: Moments(jnp.array(9.0), m.mean, 0.1 + 5 * m.deviation**2)
+        size = lambda x: (0.1 + 5 * x**2).at[0].set(0.0)  # the first never varied
+        known = lambda m: Moments(jnp.array(9.0), m.mean, size(m.deviation))
         moments = tuple(map(known, policy.moments))
         policy = eqx.tree_at(lambda p: p.moments, policy, moments)
     return policy, algorithm

@@ -114,6 +114,7 @@ def altered(policy, name, change, when=lambda inputs: True):
 
 REAL = greedy(memory(), SKEWED)
 ROW = lambda inputs: len(inputs["obs"]) == 1
+LATER = lambda inputs: inputs["carry.steps"].max() > 4
 CHANGES = {
     "error": (
         "action",
@@ -125,6 +126,7 @@ CHANGES = {
     "count": ("next_carry.steps", lambda x: x + 1, None, "otherwise on 32 of 32"),
     "nan": ("action", lambda x: x * np.float32(np.nan), None, "differs by inf"),
     "alone": ("action", lambda x: x + np.float32(1e-3), ROW, "differs by"),
+    "later": ("action", lambda x: x + np.float32(1e-3), LATER, "differs by"),
     "batch": ("action", lambda x: x[:, :1], None, r"float32\[32, 1\], not float32\[32"),
     "dtype": ("action", lambda x: x.astype(np.float64), None, "as float64"),
 }

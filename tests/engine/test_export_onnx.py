@@ -40,10 +40,12 @@ OPERATIONS = {  # of a grid of 2 x 3 numbers between -1 and 1
     "any": lambda x: (x > 0).any(axis=1),
     "all": lambda x: (x > -0.5).all(axis=0),
     "argmin": lambda x: x.argmin(axis=0),
+    "broadcast": lambda x: jnp.stack([x, jnp.broadcast_to(x[:1], x.shape)]),
     "ceil": lambda x: jnp.ceil(3 * x),
     "checkpoint": jax.checkpoint(jnp.sin),
     "clamp": lambda x: lax.clamp(-0.5, x, 0.25),
     "concatenate": lambda x: jnp.concatenate([x, 2 * x], axis=1),
+    "constant": lambda x: jnp.arange(4.0),
     "cos": jnp.cos,
     "cumsum": lambda x: jnp.cumsum(x, axis=1),
     "cumsum back": lambda x: lax.cumsum(x, axis=0, reverse=True),
@@ -127,7 +129,13 @@ def test_images_are_read_alike():
             dimension_numbers=("NCHW", "HWIO", "NCHW"),
         )
         pooled = lax.reduce_window(
-            x, -jnp.inf, lax.max, (3, 2, 1), (2, 1, 1), ((1, 1), (0, 1), (0, 0))
+            x,
+            -jnp.inf,
+            lax.max,
+            (3, 2, 1),
+            (2, 1, 1),
+            ((1, 1), (0, 1), (0, 0)),
+            window_dilation=(1, 2, 1),
         )
         return far.ravel(), near.ravel(), pooled.ravel()
 

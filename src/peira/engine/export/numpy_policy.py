@@ -41,6 +41,8 @@ class NumpyPolicy:
                 f"{self.algorithm} (version {about['version']}) is not among the "
                 f"algorithms that run in NumPy: {', '.join(NETS)}"
             )
+        if self.hyper.get("dueling"):  # the value of the state changes no choice
+            self.net = ".net.advantage"
         self.seen = [*parts(about["obs"])]
         for path, space in self.seen:
             if len(space.get("shape", ())) == 3:
@@ -50,16 +52,12 @@ class NumpyPolicy:
         self.arrays = load_file(Path(folder) / "policy.safetensors")
 
     def __call__(self, obs: Any, legal: np.ndarray | None = None) -> np.ndarray:
-        x = np.concatenate([*self.encode(obs)], axis=-1)
-        out = self.mlp(self.net, x)
+        out = self.mlp(self.net, np.concatenate([*self.encode(obs)], axis=-1))
         if self.algorithm == "sac":  # the mean, and beside it how sure it is
             out = np.split(out, 2, axis=-1)[0]
         if self.action["space"] == "Box":
             squash = self.algorithm in ("sac", "td3")
             return self.scale(np.tanh(out) if squash else np.clip(out, -1, 1))
-        if self.hyper.get("dueling"):
-            advantage = self.mlp(".net.advantage", x)
-            out = out + advantage - advantage.mean(axis=-1, keepdims=True)
         if legal is not None:
             out = np.where(legal, out, np.float32(-1e9))
         if self.action["space"] == "Discrete":
