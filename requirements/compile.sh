@@ -9,4 +9,5 @@ pin() { # pin OUT ARGS...: resolve for every supported Python and platform at on
     pyproject.toml "$@"
 }
 pin run.txt --group pyproject.toml:build
-pin dev.txt --extra mujoco --extra box2d --extra atari --extra gymnax --group pyproject.toml:dev
+pin dev.txt --extra mujoco --extra box2d --extra atari --extra gymnax \
+  --extra onnx --extra stablehlo --group pyproject.toml:dev

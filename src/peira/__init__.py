@@ -8,6 +8,7 @@ from typing import Any, TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .cli.exporting import export as export
     from .cli.showing import (
         compare as compare,
         evaluate as evaluate,
@@ -30,6 +31,7 @@ _homes = {
     "Run": "engine.run",
     "compare": "cli.showing",
     "evaluate": "cli.showing",
+    "export": "cli.exporting",
     "load_policy": "cli.showing",
     "make": "envs",
     "replay_fault": "cli.showing",
@@ -45,6 +47,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "export",
     "load_policy",
     "make",
     "replay_fault",

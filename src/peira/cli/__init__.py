@@ -121,6 +121,15 @@ def parser() -> Parser:
     again = verb("replay-fault", "make a run's recorded faults happen again")
     again.add_argument("path", help="a run, or a seed of one")
 
+    export = verb("export", "write a policy for use without Peira, and check it")
+    export.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    export.add_argument("--to", choices=("onnx", "stablehlo", "numpy"), required=True)
+    export.add_argument("--out", help="what to write (beside the policy's folder)")
+    export.add_argument("--env", help="another environment than the run's")
+    export.add_argument(
+        "--tolerance", type=float, default=1e-5, help="largest difference (1e-5)"
+    )
+
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
 

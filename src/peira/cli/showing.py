@@ -26,6 +26,8 @@ class Shelf(NamedTuple):
     """The policies at a path, one for each seed, and the run they are of."""
 
     policies: list[LoadedPolicy]
+    folders: list[Path]
+    """Where each policy lies."""
     run: Run | None
 
     def make(self, env: Any, envs: int) -> Env | Hosted:
@@ -67,7 +69,7 @@ def shelf(path: Run | str | Path, algorithm: type[Algorithm] | None = None) -> S
     if isinstance(path, Run) or (Path(path) / "config.toml").exists():
         run = path if isinstance(path, Run) else Run.open(path)
         folders = [run.seed(s).path / "policy" for s in run.seeds]
-        return Shelf([policies.load_policy(f, find) for f in folders], run)
+        return Shelf([policies.load_policy(f, find) for f in folders], folders, run)
     path = Path(path)
     folder = path / "policy" if (path / "policy").is_dir() else path
     if not (folder / "policy.json").exists():
@@ -75,7 +77,7 @@ def shelf(path: Run | str | Path, algorithm: type[Algorithm] | None = None) -> S
         raise RunFault(f"{path} {what}")
     home = folder.resolve().parent.parent
     run = Run.open(home) if (home / "config.toml").exists() else None
-    return Shelf([policies.load_policy(folder, find)], run)
+    return Shelf([policies.load_policy(folder, find)], [folder], run)
 
 
 def load_policy(

@@ -17,7 +17,7 @@ from ..core import RunFault
 from ..engine.run import Run
 from ..evidence import Estimate, mean
 from ..evidence.curves import curve
-from . import LATER, showing, training
+from . import exporting, LATER, showing, training
 from .flags import abstract
 from .summary import plain_estimate, say
 
@@ -86,6 +86,30 @@ def replay_fault(said: Said) -> None:
         table(rows)
     else:
         print(f"{said.path} has no recorded fault")
+
+
+def export(said: Said) -> None:
+    done = exporting.export(
+        said.path, to=said.to, out=said.out, env=said.env, tolerance=said.tolerance
+    )
+    parity = done.parity
+    if said.json:
+        ports = {
+            name: [port._asdict() for port in getattr(done, name)]
+            for name in ("inputs", "outputs")
+        }
+        print(json.dumps({"path": str(done.path), **ports, **parity._asdict()}))
+        return
+    print(done.path)
+    print(f"  inputs   {', '.join(map(str, done.inputs))}")
+    print(f"  outputs  {', '.join(map(str, done.outputs))}")
+    real = any(port.dtype.startswith("float") for port in done.outputs)
+    print(
+        f"  checked  {parity.drawn + parity.recorded:,} observations, "
+        f"{parity.recorded:,} of them from the environment, each in a batch and alone: "
+        + (f"largest difference {parity.error:.1e}" if real else "the same choices")
+        + (f", but for {parity.ties:,} ties" if parity.ties else "")
+    )
 
 
 def runs(said: Said) -> None:

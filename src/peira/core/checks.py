@@ -55,6 +55,10 @@ class Terminated(KeyboardInterrupt):
     """The system asks to end, not a person."""
 
 
+class ExportFault(PeiraError):
+    """A policy cannot be exported, or what was exported acts otherwise."""
+
+
 def plain_warnings(who: str = "") -> None:
     """From now on a warning is one line on standard error, without a line of source,
     and said once."""

@@ -152,7 +152,7 @@ class PlainCNN(eqx.Module):
             for i, (n, window, stride) in enumerate(layers)
         )
         flat = jax.eval_shape(
-            lambda x: convolved(self.convs, x), jax.ShapeDtypeStruct(shape, float)
+            lambda x: convolved(self.convs, x), jax.ShapeDtypeStruct(shape, jnp.float32)
         ).size
         self.dense = Linear(flat, width, init, key=k_dense)
 
@@ -211,7 +211,8 @@ class Impala(eqx.Module):
             for i, k in enumerate(keys)
         )
         flat = jax.eval_shape(
-            lambda x: refined(self.sections, x), jax.ShapeDtypeStruct(shape, float)
+            lambda x: refined(self.sections, x),
+            jax.ShapeDtypeStruct(shape, jnp.float32),
         ).size
         self.dense = Linear(flat, 256, init, key=k_dense)
 

@@ -1,0 +1,1 @@
+"""Policies that leave home: as ONNX, as StableHLO, and in NumPy."""
