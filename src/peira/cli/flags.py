@@ -20,8 +20,9 @@ from tyro.constructors import (
 )
 
 from ..core import Algorithm, BadConfig, unknown
+from ..engine.fields import hints, meanings
 from ..engine.plan import Plan
-from .fields import allowed, fit, hints, meanings, metavar
+from .fields import allowed, fit, metavar
 
 
 USAGE = "usage: peira train ALGORITHM ENV [--field value ...]"
