@@ -33,13 +33,13 @@ from ..core import (
 
 STATES = 6
 """Of every world, needed or not: then all are one program."""
-SPACES: dict[str, Space] = {
+Kind: TypeAlias = Literal["discrete", "multi", "binary", "box"]
+SPACES: dict[Kind, Space] = {
     "discrete": Discrete(2),
     "multi": MultiDiscrete((2,)),
     "binary": MultiBinary((1,)),
     "box": Box(np.full(1, -1, np.float32), np.full(1, 1, np.float32)),
 }
-Kind: TypeAlias = Literal["discrete", "multi", "binary", "box"]
 
 
 class Way(NamedTuple):
@@ -147,9 +147,9 @@ def wait(now: float, *, better: int) -> Decision:
 
 
 def masks() -> Decision:
-    """0.5 against 0 and a state in which only what pays 0 may be done. The way forbidden
-    there pays 3 wherever it is allowed: whoever asks for its value takes the second way
-    for up to 3 γ."""
+    """0.5 against 0 and a state in which only what pays 0 may be done. The way that is
+    forbidden there pays 3 wherever it is allowed: whoever asks for its value takes the
+    second way for up to 3 γ."""
     lure = {name: (dies(0, name), dies(3, name)) for name in ("a", "b", "c")}
     ways = {
         "here": (dies(0.5, "here"), Way(0, "there")),
