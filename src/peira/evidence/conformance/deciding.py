@@ -5,7 +5,7 @@ All the worlds, and some seeds of each, learn side by side in one program.
 """
 
 import functools as ft
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -33,6 +33,7 @@ from .subject import DoesNotApply, Subject
 
 
 SEEDS = 3
+FIRST = 16  # of all updates, the part after which answers are first asked for
 PACE = 20  # steps of experience per update, where it takes more
 ASKED = 64  # times that an exploring actor is asked in each state
 LEAST = 0.5  # discount from which on the answers hold
@@ -86,21 +87,22 @@ def posed(gamma: float | None, *, masked: bool) -> dict[str, Decision]:
     return found | ({"masks": decisions.masks()} if masked else {})
 
 
-def kinds_served(cls: type[Algorithm]) -> Sequence[Kind]:
-    """The kinds of actions to pose decisions in: choices and numbers, if it serves
-    them, or else whatever it does."""
-    served = [k for k, s in SPACES.items() if isinstance(s, tuple(cls.serves))]
-    return [k for k in served if k in ("discrete", "box")] or served[:1]
+def kinds_served(cls: type[Algorithm]) -> list[Kind]:
+    """The kinds of actions to pose decisions in: choices and numbers if it serves them,
+    or else what it does."""
+    usual: list[Kind] = ["discrete", "box"]
+    rest: list[Kind] = ["multi", "binary"]
+    serves = lambda kind: isinstance(SPACES[kind], tuple(cls.serves))
+    return [*filter(serves, usual)] or [*filter(serves, rest)][:1]
 
 
-def counted(algorithm: Algorithm, world: Tabular, updates: int, tries: int) -> Beat:
-    """A run long enough for all tries."""
+def counted(algorithm: Algorithm, world: Tabular, updates: int) -> Beat:
+    """A run of so many updates; of fewer where each takes much experience."""
     envs = getattr(type(algorithm), "actors", 1)
     rhythm = algorithm.store(world.spec).rhythm(envs=envs)
     each = -(-rhythm.every // rhythm.updates)
-    first = int(np.clip(PACE * updates // each, updates // 16, updates))
-    steps = rhythm.warmup + each * first * 2 ** (tries - 1)
-    plan = Plan(steps=max(steps, 1), on_nan="skip")
+    updates = int(np.clip(PACE * updates // each, updates // FIRST, updates))
+    plan = Plan(steps=rhythm.warmup + each * updates, on_nan="skip")
     return beat(algorithm, world.spec, plan, envs=envs)
 
 
@@ -111,7 +113,7 @@ def lesson(subject: Subject, kind: Kind) -> Lesson:
     masked = kind == "discrete" and not subject.trace("masked").refusal
     known = posed(getattr(algorithm, "gamma", None), masked=masked)
     made = [tabular(d, kind, masked=masked) for d in known.values()]
-    run = counted(algorithm, made[0], subject.updates, subject.tries)
+    run = counted(algorithm, made[0], subject.updates)
     start, go_on, ask = programs(run)
     lanes = [(world, root(seed)) for world in made for seed in range(SEEDS)]
     with jax.debug_key_reuse(False):  # worlds share their keys on purpose
@@ -119,7 +121,7 @@ def lesson(subject: Subject, kind: Kind) -> Lesson:
         lives = start(worlds, keys)
         blocks, done = run.blocks - run.warmup, 0
         while True:
-            goal = min(blocks, max(2 * done, -(-blocks // 2 ** (subject.tries - 1))))
+            goal = min(blocks, max(2 * done, -(-blocks // FIRST)))
             lives = go_on(worlds, lives, jnp.array(goal - done))
             done = goal
             answers = [

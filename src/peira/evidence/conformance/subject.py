@@ -30,9 +30,8 @@ class Subject:
     """An algorithm with some fields given; those others that have a usual name are made
     small, unless it cannot work so.
 
-    A decision may take `updates` updates to learn; as long as one is not learned this
-    is doubled, `tries` - 1 times at most. Raises `BadConfig` for an algorithm that
-    cannot be made or acts in no space we have a problem for.
+    `updates` is how many a decision may take to learn at most. Raises `BadConfig` for
+    an algorithm that serves no space there is a problem for.
     """
 
     def __init__(
@@ -40,11 +39,10 @@ class Subject:
         cls: type[Algorithm],
         given: Mapping[str, Any] | None = None,
         *,
-        updates: int = 1_000,
-        tries: int = 4,
+        updates: int = 4_800,
     ):
         self.cls, self.given = cls, dict(given or {})
-        self.updates, self.tries = updates, tries
+        self.updates = updates
         self.problems = serving(cls)
         self.main = next(iter(self.problems))
         self.trace = ft.cache(self._trace)
