@@ -28,7 +28,7 @@ class Check(NamedTuple):
     name: str
     means: str
     look: Callable[[Subject], Iterator[str]]
-    rests_on: str = "structure"
+    rests_on: str = "works"
 
 
 class Finding(NamedTuple):
@@ -46,7 +46,8 @@ def decides(name: str, means: str, *worlds: str, rests_on: str = "choice") -> Ch
 
 
 CHECKS = (
-    Check("structure", "shapes and dtypes are kept", form.structure, ""),
+    Check("works", "begins, acts, keeps and learns", form.works, ""),
+    Check("structure", "shapes and dtypes are kept", form.structure),
     Check("declared", "says its version, and how many environments", fields.declared),
     Check("explained", "every field has a sentence", fields.explained),
     Check("bounded", "numbers outside a field's range are refused", fields.bounded),
@@ -64,7 +65,7 @@ CHECKS = (
     Check("explores", "exploring does", acting.explores),
     Check("alone", "one actor acts as it does in company", acting.alone),
     Check("memory", "an episode opens with nothing carried over", acting.memory),
-    decides("choice", "takes 1, not 0", "choice", rests_on="structure"),
+    decides("choice", "takes 1, not 0", "choice", rests_on="works"),
     decides("observation", "and by what it sees", "observation"),
     decides("termination", "a death is not bootstrapped through", "termination"),
     decides("truncation", "a time limit is", "truncation"),

@@ -13,7 +13,6 @@ from jaxtyping import Array, PyTree
 
 from ...core import actors, is_space, Key, Policy, TimeStep
 from ...engine.loop import act
-from .form import said
 from .made_up import apart, instant, same
 from .subject import DoesNotApply, Subject
 
@@ -58,11 +57,12 @@ def play(subject: Subject, problem: str) -> tuple[Played, Played]:
         t, row = instant(spec, ACTORS, key=k_t), slice(ONE, ONE + 1)
         several = lambda k: jr.split(k, ACTORS)
         shown, one = several(k_show), jax.tree.map(lambda x: x[row], t)
+        same = jr.clone(shown)[row]
         return Played(
             t,
             choose(policy, t, shown, False),
             choose(policy, t, several(k_again), False),
-            choose(policy, one, jr.clone(shown[row]), False),
+            choose(policy, one, same, False),
             choose(policy, t, several(k_explore), True),
             choose(newborn, t, several(k_roam), True),
         )
@@ -117,7 +117,7 @@ def illegal(subject: Subject) -> Iterator[str]:
     if "masked" not in subject.problems:
         raise DoesNotApply("no masks for its actions")
     if refusal := subject.trace("masked").refusal:
-        raise DoesNotApply(f"masks are refused: {said(refusal)}")
+        raise DoesNotApply(f"masks are refused: {refusal}")
     played, _ = play(subject, "masked")
     legal = np.asarray(played.t.legal)
     for how in ("shown", "explored", "roamed"):

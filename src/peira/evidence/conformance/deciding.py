@@ -45,6 +45,7 @@ ALWAYS = (
     decisions.auto_reset,
     decisions.delay,
 )
+USUAL = {"discrete", "box"}
 ROOM = 0.1  # that a discount must leave between γ and γ²
 
 
@@ -59,10 +60,10 @@ class Lesson(NamedTuple):
 
     def worse(self, name: str) -> dict[str, np.ndarray]:
         """For each state that matters, the seeds in which the worse way is taken."""
-        states = list(self.worlds[name].ways)
+        ways, better = self.worlds[name].ways, self.worlds[name].better
+        second = dict(zip(ways, self.second[name].T, strict=False))
         return {
-            state: (self.second[name][:, states.index(state)] > 0.5) != better
-            for state, better in self.worlds[name].better.items()
+            s: ~(second[s] > 0.5 if b else second[s] < 0.5) for s, b in better.items()
         }
 
     def learned(self, name: str) -> bool:
@@ -73,15 +74,7 @@ class Lesson(NamedTuple):
 def posed(gamma: float | None, *, masked: bool) -> dict[str, Decision]:
     """The decisions that can be posed; how much is discounted, only where it is known
     and leaves room for the answer."""
-    names = (
-        "choice",
-        "observation",
-        "termination",
-        "truncation",
-        "auto_reset",
-        "delay",
-    )
-    found = {name: getattr(decisions, name)() for name in names}
+    found = {f.__name__: f() for f in ALWAYS}
     if gamma is not None and gamma - gamma**2 >= ROOM:
         found |= {f.__name__: f(gamma) for f in (decisions.patience, decisions.haste)}
     return found | ({"masks": decisions.masks()} if masked else {})
@@ -90,10 +83,9 @@ def posed(gamma: float | None, *, masked: bool) -> dict[str, Decision]:
 def kinds_served(cls: type[Algorithm]) -> list[Kind]:
     """The kinds of actions to pose decisions in: choices and numbers if it serves them,
     or else what it does."""
-    usual: list[Kind] = ["discrete", "box"]
-    rest: list[Kind] = ["multi", "binary"]
     serves = lambda kind: isinstance(SPACES[kind], tuple(cls.serves))
-    return [*filter(serves, usual)] or [*filter(serves, rest)][:1]
+    served: list[Kind] = [kind for kind in SPACES if serves(kind)]
+    return [k for k in served if k in USUAL] or served[:1]
 
 
 def counted(algorithm: Algorithm, world: Tabular, updates: int) -> Beat:
@@ -118,20 +110,27 @@ def lesson(subject: Subject, kind: Kind) -> Lesson:
     lanes = [(world, root(seed)) for world in made for seed in range(SEEDS)]
     with jax.debug_key_reuse(False):  # worlds share their keys on purpose
         worlds, keys = jax.tree.map(lambda *x: jnp.stack(x), *lanes)
-        lives = start(worlds, keys)
-        blocks, done = run.blocks - run.warmup, 0
-        while True:
-            goal = min(blocks, max(2 * done, -(-blocks // FIRST)))
-            lives = go_on(worlds, lives, jnp.array(goal - done))
-            done = goal
+        lives, found = start(worlds, keys), Lesson(known, {}, {}, 0)
+        for done, more in rounds(run.blocks - run.warmup):
+            lives = go_on(worlds, lives, jnp.array(more))
             answers = [
                 np.asarray(x).reshape(len(made), SEEDS, STATES)
                 for x in ask(worlds, lives)
             ]
-            per_world = (dict(zip(known, x, strict=True)) for x in answers)
-            found = Lesson(known, *per_world, updates=done * run.updates)
-            if done >= blocks or all(found.learned(name) for name in known):
-                return found
+            second, wrong = (dict(zip(known, x, strict=True)) for x in answers)
+            found = Lesson(known, second, wrong, done * run.updates)
+            if all(found.learned(name) for name in known):
+                break
+    return found
+
+
+def rounds(blocks: int) -> Iterator[tuple[int, int]]:
+    """After how many blocks answers are asked for, and how many blocks that adds."""
+    done = 0
+    while done < blocks:
+        goal = min(blocks, max(2 * done, -(-blocks // FIRST)))
+        yield goal, goal - done
+        done = goal
 
 
 def programs(run: Beat) -> tuple[Any, Any, Any]:

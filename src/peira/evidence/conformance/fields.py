@@ -18,7 +18,7 @@ from ...core import Algorithm, BadConfig, PeiraError, Spec
 from ...core.checks import Range, ranges
 from ...engine.fields import hints, meanings
 from .made_up import apart, behaviour, keys_of, same, script
-from .subject import Subject
+from .subject import DoesNotApply, Subject
 
 
 CLOSE = 1e-3  # beside others, floats are added in another order
@@ -45,7 +45,10 @@ def declared(subject: Subject) -> Iterator[str]:
 
 
 def explained(subject: Subject) -> Iterator[str]:
-    found = meanings(subject.cls)
+    try:
+        found = meanings(subject.cls)
+    except OSError:
+        raise DoesNotApply("its source is in no file") from None
     for name in hints(subject.cls):
         if not found.get(name, "").endswith("."):
             yield f"{name} has no sentence under it"

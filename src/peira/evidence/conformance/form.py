@@ -24,20 +24,22 @@ def said(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}"
 
 
-def structure(subject: Subject) -> Iterator[str]:
+def works(subject: Subject) -> Iterator[str]:
     for problem, spec in subject.problems.items():
-        before, after, _, refusal = subject.trace(problem)
-        if refusal:
-            if spec.obs is NUMBERS and not spec.masked:
-                yield f"{problem}: {said(refusal)}"
-            continue
-        if problem == subject.main:
-            yield from carried(subject, problem)
+        refusal = subject.trace(problem).refusal
+        if refusal and spec.obs is NUMBERS and not spec.masked:
+            yield f"{problem}: {said(refusal)}"
+
+
+def structure(subject: Subject) -> Iterator[str]:
+    yield from carried(subject, subject.main)
+    for problem in subject.working:
+        before, after = subject.trace(problem)[:2]
         if kinds(before) != kinds(after):
             yield f"{problem}: an update turns {change(before, after)}"
         for name, x in named(before).items():
             if getattr(x, "weak_type", False):
-                yield f"{problem}: {name} is of a weak type, which no file remembers"
+                yield f"{problem}: {name} has no dtype of its own; give it one"
 
 
 def carried(subject: Subject, problem: str) -> Iterator[str]:
@@ -69,13 +71,15 @@ def change(before: Any, after: Any) -> str:
 
 
 def observations(subject: Subject) -> Iterator[str]:
-    others = {p for p, s in subject.problems.items() if s.obs is not NUMBERS}
-    refused = {p: e for p in sorted(others) if (e := subject.trace(p).refusal)}
-    for problem, error in refused.items():
-        if not isinstance(error, PeiraError):
+    others = [p for p, spec in subject.problems.items() if spec.obs is not NUMBERS]
+    refusals = {p: subject.trace(p).refusal for p in others}
+    for problem, error in refusals.items():
+        if error and not isinstance(error, PeiraError):
             yield f"{problem}: {said(error)} (raise a PeiraError to refuse it)"
-    if refused and len(refused) == len(others):
-        raise DoesNotApply(f"refused: {next(iter(refused.values()))}")
+    if all(isinstance(error, PeiraError) for error in refusals.values()):
+        raise DoesNotApply(
+            f"refused: {next(iter(refusals.values()), 'there are none')}"
+        )
 
 
 def keys(subject: Subject) -> Iterator[str]:
