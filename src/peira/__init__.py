@@ -8,6 +8,7 @@ from typing import Any, TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .cli.checking import check as check
     from .cli.showing import (
         compare as compare,
         evaluate as evaluate,
@@ -28,6 +29,7 @@ _homes = {
     "PeiraError": "core",
     "Plan": "engine.plan",
     "Run": "engine.run",
+    "check": "cli.checking",
     "compare": "cli.showing",
     "evaluate": "cli.showing",
     "load_policy": "cli.showing",
@@ -43,6 +45,7 @@ __all__ = [
     "Plan",
     "Run",
     "__version__",
+    "check",
     "compare",
     "evaluate",
     "load_policy",

@@ -76,8 +76,15 @@ def best(q, legal):
     return allowed(q, legal).max()
 
 
+def taken(q, action):
+    return jnp.take_along_axis(q, action[..., None], -1)[..., 0]
+
+
 def learner(
     *,
+    space=Discrete,
+    chosen=taken,
+    store=Rollout(8),
     rule=epsilon,
     blank=tuple,
     predict=linear,
@@ -87,7 +94,7 @@ def learner(
     pace=lambda rate: rate,
     change=lambda weights: weights,
     count=lambda step: step + 1,
-    report=lambda td: {"error": jnp.abs(td).mean()},
+    report=lambda td: Report({"error": jnp.abs(td).mean()}),
     refuse=BadConfig,
     masks=False,
     release=1,
@@ -95,7 +102,7 @@ def learner(
     """The class of Q-learning with these parts."""
 
     class Learner(Algorithm[State, Transition]):
-        serves: ClassVar = frozenset({Discrete})
+        serves: ClassVar = frozenset({space})
         version: ClassVar = release
         actors: ClassVar = 4
         rate: Positive = 0.3
@@ -104,14 +111,14 @@ def learner(
         """Discount."""
 
         def store(self, spec):
-            return Rollout(8)
+            return store
 
         def init(self, spec, *, key):
             if not isinstance(spec.obs, Box) or len(spec.obs.shape) != 1:
                 raise refuse("a linear function reads vectors")
             if spec.masked and not masks:
                 raise BadConfig("it knows no masks")
-            shape = (spec.obs.size + 1, spec.action.n)
+            shape = (spec.obs.size + 1, getattr(spec.action, "n", 2))
             return State(0.01 * jr.normal(key, shape), jnp.zeros((), int))
 
         def policy(self, state):
@@ -124,11 +131,11 @@ def learner(
 
             def loss(weights):
                 q = each(lambda o: predict(weights, o))(batch.obs)
-                q = jnp.take_along_axis(q, batch.action[..., None], -1)[..., 0]
-                return 0.5 * jnp.square(q - y).mean(), q - y
+                td = chosen(q, batch.action) - y
+                return 0.5 * jnp.square(td).mean(), td
 
             slope, td = jax.grad(loss, has_aux=True)(state.weights)
             weights = change(state.weights - pace(self.rate) * slope)
-            return State(weights, count(state.step)), Report(report(td))
+            return State(weights, count(state.step)), report(td)
 
     return Learner

@@ -14,7 +14,8 @@ from broken import bellman, epsilon, learner, State
 from jax.custom_batching import custom_vmap
 from jax.experimental import io_callback
 
-from peira.core import Algorithm, Discrete, Transition, Unit
+from peira.core import Algorithm, Box, Discrete, Report, Transition, Unit
+from peira.data import Replay
 
 
 traced, played = itertools.count(), itertools.count()
@@ -23,6 +24,12 @@ traced, played = itertools.count(), itertools.count()
 def counting(weights):
     """Hangs on how often it was traced."""
     return weights + 1e-9 * next(traced)
+
+
+def noisy(weights):
+    """Hangs on a generator of random numbers outside."""
+    noise = np.random.default_rng().random(weights.shape, np.float32)
+    return weights + 1e-6 * noise
 
 
 def restless(weights):
@@ -78,7 +85,20 @@ def thrifty(state, carry, t, *, key, explore):
 def endless(state, carry, t, *, key, explore):
     """Counts its steps, whatever episode they are of."""
     action, _ = epsilon(state, (), t, key=key, explore=explore)
-    return action, carry + 1
+    return action, carry + 1.0
+
+
+def lottery(state, carry, t, *, key, explore):
+    """A real action: the chance of the second way, from -1 to 1."""
+    shown, carry = epsilon(state, carry, t, key=key, explore=False)
+    chance = jr.uniform(key) if explore else shown.astype(jnp.float32)
+    return jnp.atleast_1d(2 * chance - 1), carry
+
+
+def drawn(q, action):
+    """What a lottery is worth."""
+    chance = (1 + action[..., 0]) / 2
+    return q[..., 0] + chance * (q[..., 1] - q[..., 0])
 
 
 def additive(weights, obs):
@@ -107,39 +127,51 @@ def next_episode(steps):
     return dataclasses.replace(steps, next_obs=later)
 
 
-FORM = (
-    "works",
-    "structure",
-    "declared",
-    "explained",
-    "bounded",
-    "observations",
-    "keys",
-)
-LEARNING = ("alive", "pure", "repeats", "reports", "resumes", "seeds", "sweeps")
-ACTING = ("spaces", "shows", "explores", "alone", "memory")
-DECIDING = (
-    "choice",
-    "observation",
-    "termination",
-    "truncation",
-    "auto-reset",
-    "delay",
-    "discount",
-    "masks",
-)
+# Checks that are made together, because they share what is compiled.
+GROUPS = {
+    "form": (
+        "works",
+        "structure",
+        "declared",
+        "explained",
+        "bounded",
+        "observations",
+        "keys",
+    ),
+    "learning": ("pure", "repeats", "reports", "resumes"),
+    "sweeping": ("alive", "seeds", "sweeps"),
+    "acting": ("spaces", "shows", "explores", "alone", "memory"),
+    "deciding": (
+        "choice",
+        "observation",
+        "termination",
+        "truncation",
+        "auto-reset",
+        "delay",
+        "discount",
+        "masks",
+    ),
+}
+REAL = {"space": Box, "rule": lottery, "chosen": drawn}
 MISTAKES: list[tuple[str, dict[str, Any]]] = [
     ("works", {"target": lambda *_: 1 / 0}),
     ("structure", {"count": lambda step: step + 1.0}),
-    ("structure", {"blank": lambda: 0, "rule": endless}),
+    ("structure", {"blank": lambda: jnp.zeros((), int), "rule": endless}),
     ("declared", {"release": 0}),
     ("observations", {"refuse": TypeError}),
     ("keys", {"rule": thrifty}),
     ("alive", {"pace": lambda rate: 0.3}),
     ("pure", {"change": counting}),
-    ("pure", {"change": lambda w: w + 1e-6 * np.random.default_rng().random(2)}),
-    ("repeats", {"report": lambda td: {"error": jnp.log(-jnp.abs(td).mean())}}),
-    ("reports", {"report": lambda td: {"error": jnp.abs(td)[0]}}),
+    ("pure", {"change": noisy}),
+    ("repeats", {"report": lambda td: Report({"error": jnp.log(-jnp.abs(td).mean())})}),
+    (
+        "reports",
+        {
+            "store": Replay(64, batch=4, warmup=8, window=8),
+            "deal": lambda sample: sample.steps,
+            "report": lambda td: Report({}, surprise=-jnp.abs(td).mean(axis=1)),
+        },
+    ),
     ("resumes", {"change": restless}),
     ("seeds", {"change": sociable}),
     ("sweeps", {"pace": lambda rate: rate if rate > 0 else 0.0}),
@@ -155,21 +187,43 @@ MISTAKES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("termination", {"target": through_death}),
     ("truncation", {"target": clock_is_death}),
+    ("truncation", {"target": clock_is_death, **REAL}),
     ("auto-reset", {"deal": next_episode}),
     ("delay", {"target": two_rewards}),
     ("discount", {"target": lambda s, after, gamma: bellman(s, after, 1.0)}),
-    ("masks", {"masks": True, "rule": ft.partial(epsilon, allow=lambda q, legal: q)}),
     ("masks", {"masks": True, "value": lambda q, legal: q.max()}),
 ]
+
+
+def store(self, spec):
+    return learner()().store(spec)
+
+
+def init(self, spec, *, key):
+    return learner()().init(spec, key=key)
+
+
+def policy(self, state):
+    return learner()().policy(state)
+
+
+def update(self, state, batch, *, key):
+    return learner()(gamma=self.gamma).update(state, batch, key=key)
+
+
+HEEDLESS = {"masks": True, "rule": ft.partial(epsilon, allow=lambda q, legal: q)}
 
 
 class Unexplained(Algorithm[State, Transition]):
     serves: ClassVar = frozenset({Discrete})
     version: ClassVar = 1
     gamma: Unit = 0.9
-    store, init, policy, update = (
-        lambda self, *args, part=part, **kwargs: getattr(
-            learner()(gamma=self.gamma), part
-        )(*args, **kwargs)
-        for part in ("store", "init", "policy", "update")
-    )
+    store, init, policy, update = store, init, policy, update
+
+
+class Unbounded(Algorithm[State, Transition]):
+    serves: ClassVar = frozenset({Discrete})
+    version: ClassVar = 1
+    gamma: float = 0.9
+    """Discount."""
+    store, init, policy, update = store, init, policy, update

@@ -6,7 +6,7 @@ wrong; it holds when there is none.
 """
 
 import functools as ft
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -26,7 +26,7 @@ class Check(NamedTuple):
     """A check by name; it does not apply where the one that it rests on fails."""
 
     name: str
-    means: str
+    meaning: str
     look: Callable[[Subject], Iterator[str]]
     rests_on: str = "works"
 
@@ -35,14 +35,14 @@ class Finding(NamedTuple):
     """What a check came to; and what it saw go wrong, or why it does not apply."""
 
     check: str
-    means: str
+    meaning: str
     verdict: Verdict
     seen: str
 
 
-def decides(name: str, means: str, *worlds: str, rests_on: str = "choice") -> Check:
+def decides(name: str, meaning: str, *worlds: str, rests_on: str = "choice") -> Check:
     """The check that the better way is taken in some worlds."""
-    return Check(name, means, ft.partial(decide, names=worlds), rests_on)
+    return Check(name, meaning, ft.partial(decide, names=worlds), rests_on)
 
 
 CHECKS = (
@@ -76,16 +76,16 @@ CHECKS = (
 )
 
 
-def examine(subject: Subject) -> Iterator[Finding]:
-    """All checks, one after another."""
+def examine(subject: Subject, checks: Sequence[Check] = CHECKS) -> Iterator[Finding]:
+    """Checks one after another."""
     failed = set()
-    for check in CHECKS:
+    for check in checks:
         verdict, seen = "does not apply", f"it rests on '{check.rests_on}'"
         if check.rests_on not in failed:
             verdict, seen = look(check, subject)
         if verdict == "fails" or check.rests_on in failed:
             failed.add(check.name)
-        yield Finding(check.name, check.means, verdict, seen)
+        yield Finding(check.name, check.meaning, verdict, seen)
 
 
 def look(check: Check, subject: Subject) -> tuple[Verdict, str]:

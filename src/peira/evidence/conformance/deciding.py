@@ -212,7 +212,9 @@ def why_not(name: str, gamma: float | None) -> str:
 def masks(subject: Subject) -> Iterator[str]:
     """Illegal actions, on made-up observations and after learning; and whether they
     count in what a state is worth."""
-    yield from illegal(subject)
+    if wrong := list(illegal(subject)):
+        yield from wrong
+        return
     found = lesson(subject, "discrete")
     if times := sum(int(x.sum()) for x in found.illegal.values()):
         yield f"after learning {times} actions are illegal"
