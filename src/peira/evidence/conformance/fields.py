@@ -9,12 +9,13 @@ import typing
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ...core import Algorithm, BadConfig, PeiraError, Spec
+from ...core import Algorithm, BadConfig, check_fields, PeiraError, Spec
 from ...core.checks import Range, ranges
 from ...engine.fields import hints, meanings
 from .made_up import apart, behaviour, keys_of, same, script
@@ -70,16 +71,23 @@ def bounded(subject: Subject) -> Iterator[str]:
         if number and not ranges(hint):
             yield f"{name} has no range: let it be a Positive, a Unit, a Count, ..."
         odd = [x for one in ranges(hint) for x in outside(one, number)]
-        odd += ["neither"] if typing.get_origin(hint) is typing.Literal else []
         tuples = any(typing.get_origin(kind) is tuple for kind in plain(hint))
-        for value in odd:
-            try:
-                given = (value,) if tuples else value
-                dataclasses.replace(subject.small, **{name: given})
-                yield f"{name} = {value} was not refused"
-            except BadConfig as error:
-                if f"{subject.cls.__name__}.{name} = " not in str(error):
-                    yield f"{name} = {value} is refused without its name: {error}"
+        values = [(x,) if tuples else x for x in odd]
+        if typing.get_origin(hint) is typing.Literal:
+            values = ["neither"]
+        for value in values:
+            yield from taken(subject, name, value)
+
+
+def taken(subject: Subject, name: str, value: Any) -> Iterator[str]:
+    """Whether a value is taken that should be refused, or refused without its name."""
+    where = f"{subject.cls.__name__}.{name} = "
+    try:  # not by its class: that may check types, which is another thing
+        check_fields(eqx.tree_at(lambda a: getattr(a, name), subject.small, value))
+        yield f"{name} = {value} was not refused"
+    except BadConfig as error:
+        if where not in str(error):
+            yield f"{name} = {value} is refused without its name: {error}"
 
 
 def outside(allowed: Range, number: set[Any]) -> list[float]:
