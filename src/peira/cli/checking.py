@@ -28,6 +28,8 @@ def check(
     (`hidden`, `batch`, `learning_rate`, ...). `decide_within` is how many updates a
     decision may take to be learned. Raises `BadConfig` for what is no algorithm.
     """
+    if decide_within < 1:
+        raise BadConfig(f"decide_within = {decide_within}: must be at least 1")
     cls = found(algorithm)
     given = chosen(algorithm, cls) if isinstance(algorithm, Algorithm) else {}
     made = instance(cls, fields)
