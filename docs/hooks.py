@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from peira.algos import get
-from peira.cli.fields import hints, meanings
 from peira.core.checks import Range, ranges
+from peira.engine.fields import hints, meanings
 
 
 ROOT = Path(__file__).parent.parent

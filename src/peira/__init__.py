@@ -8,6 +8,7 @@ from typing import Any, TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .cli.checking import check as check
     from .cli.exporting import export as export
     from .cli.showing import (
         compare as compare,
@@ -29,6 +30,7 @@ _homes = {
     "PeiraError": "core",
     "Plan": "engine.plan",
     "Run": "engine.run",
+    "check": "cli.checking",
     "compare": "cli.showing",
     "evaluate": "cli.showing",
     "export": "cli.exporting",
@@ -45,6 +47,7 @@ __all__ = [
     "Plan",
     "Run",
     "__version__",
+    "check",
     "compare",
     "evaluate",
     "export",

@@ -6,8 +6,9 @@ from typing import Literal
 import pytest
 from hypothesis import given, strategies as st
 
-from peira.cli.fields import build, convert, hints, meanings, metavar, seeds
+from peira.cli.fields import build, convert, metavar, seeds
 from peira.core import BadConfig, Count, Unit
+from peira.engine.fields import hints, meanings
 from peira.engine.plan import Plan
 
 

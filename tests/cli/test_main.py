@@ -11,8 +11,8 @@ import peira
 from peira import algos, cli
 from peira.cli import main
 from peira.cli.cache import keep_compiled
-from peira.cli.fields import hints, meanings
 from peira.cli.flags import one_line, Options
+from peira.engine.fields import hints, meanings
 from peira.engine.plan import Plan
 
 

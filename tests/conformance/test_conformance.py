@@ -1,5 +1,5 @@
-"""What every catalogued algorithm promises. A new line in the catalogue is tested
-here without a new line here.
+"""What every catalogued algorithm promises, by the checks of the library. A new line in
+the catalogue is tested here without a new line here.
 """
 
 import dataclasses
@@ -8,37 +8,18 @@ import functools as ft
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 import pytest
-from small import (
-    act,
-    ALGORITHMS,
-    birth,
-    CASES,
-    close,
-    ENVS,
-    experience,
-    history,
-    instant,
-    MAIN,
-    PROBLEMS,
-    program,
-    same,
-    small,
-    turn,
-)
+from mistakes import GROUPS
 
-from peira.core import is_space, Sample
+from peira import algos
+from peira.core import Discrete, Sample
+from peira.evidence.conformance import CHECKS, examine, Subject
+from peira.evidence.conformance.made_up import ENVS, experience
+from peira.evidence.conformance.settings import SMALL
 
 
-each_case = pytest.mark.parametrize(("name", "problem"), CASES)
-each_algorithm = pytest.mark.parametrize(("name", "problem"), MAIN)
-
-
-def kinds(tree):
-    """Shape, dtype and weakness of every leaf, with the tree itself."""
-    leaves, shape = jax.tree.flatten(tree)
-    return shape, [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in leaves]
+subject = ft.cache(lambda name: Subject(algos.get(name)))
+each_algorithm = pytest.mark.parametrize("name", algos.catalogue)
 
 
 def test_a_key_used_twice_is_an_error():
@@ -47,93 +28,33 @@ def test_a_key_used_twice_is_an_error():
         twice(jr.key(0))
 
 
-@each_case
-def test_structure_is_kept_and_nothing_is_weakly_typed(name, problem):
-    algorithm, spec = small(ALGORITHMS[name]), PROBLEMS[problem]
-    before = jax.eval_shape(lambda k: birth(algorithm, spec, key=k), jr.key(0))
-    after, _ = jax.eval_shape(
-        lambda life, k: turn(algorithm, spec, life, key=k), before, jr.key(0)
-    )
-    assert kinds(before) == kinds(after)
-    assert not any(weak for _, _, weak in kinds(before)[1])
+@each_algorithm
+@pytest.mark.parametrize("group", GROUPS)
+def test_keeps_its_promises(name, group):
+    one = subject(name)
+    checks = [check for check in CHECKS if check.name in GROUPS[group]]
+    found = {f.check: f for f in examine(one, checks)}
+    assert list(found) == list(GROUPS[group])
+    assert not [f for f in found.values() if f.verdict == "fails"]
+    left = {check for check, f in found.items() if f.verdict != "holds"}
+    masked = Discrete in one.cls.serves
+    assert left == {"memory", *(() if masked else ("masks",))} & found.keys()
+    assert one.working.keys() == one.problems.keys()  # nothing is refused
 
 
 @each_algorithm
-def test_learns_finite_numbers_and_the_same_ones_each_time(name, problem):
-    last = history(name, problem, 1)
-    numbers = jax.tree.leaves((last[0].state, last[1][1]))
-    assert all(np.isfinite(x).all() for x in numbers)
-    assert same(last, history.__wrapped__(name, problem, 1))
-    assert not same(last[0].state, history(name, problem, 2)[0].state)
-
-
-@each_algorithm
-def test_reports_the_surprise_of_every_item_it_was_dealt(name, problem):
-    _, (batch, report) = history(name, problem, 1)
-    if isinstance(batch, Sample):
-        assert report.surprise.shape == batch.weight.shape
-        assert (report.surprise >= 0).all()
-        assert report.surprise.std() > 0
-    assert all(x.shape == () for x in report.metrics.values())
+def test_reports_values_and_surprises_and_is_compiled_once(name):
+    one = subject(name)
+    _, (batch, report) = one.history(1)
     assert "value" in report.metrics
+    assert isinstance(batch, Sample) == (report.surprise is not None)
+    assert one.programs(one.main)[1]._cache_size() == 1
 
 
 @each_algorithm
-def test_saved_and_continued_is_never_stopped(name, problem):
-    _, advance = program(name, problem)
-    middle, _ = history(name, problem, 1)
-    shelf = [np.array(x) for x in jax.tree.leaves(middle)]  # all that a file can hold
-    again = jax.tree.unflatten(jax.tree.structure(middle), map(jnp.asarray, shelf))
-    assert kinds(again) == kinds(middle)
-    assert same(advance(middle, jr.key(2)), advance(again, jr.key(2)))
-    assert advance._cache_size() == 1  # and nothing is compiled a second time
-
-
-def grown(state):
-    """The same state, as if one update had been made of it: counters at one."""
-    count = lambda x: jnp.issubdtype(x.dtype, jnp.integer) and x.ndim == 0
-    return jax.tree.map(lambda x: jnp.ones_like(x) if count(x) else x, state)
-
-
-@each_case
-def test_policy(name, problem):
-    algorithm, spec = small(ALGORITHMS[name]), PROBLEMS[problem]
-
-    @jax.jit
-    def play(key, again):
-        k_init, k_t, k_show, k_explore = jr.split(key, 4)
-        fresh = algorithm.init(spec, key=k_init)
-        t = instant(spec, 32, key=k_t)
-        show, explore = ft.partial(act, explore=False), ft.partial(act, explore=True)
-        one = jax.tree.map(lambda x: x[7:8], t)
-        policy, newborn = algorithm.policy(grown(fresh)), algorithm.policy(fresh)
-        return t, {
-            "shown": show(policy, t, key=k_show)[0],
-            "again": show(policy, t, key=again)[0],
-            "one": show(policy, one, key=jr.clone(k_show))[0],
-            "explored": explore(policy, t, key=k_explore)[0],
-            "roamed": explore(newborn, t, key=jr.clone(again))[0],
-        }
-
-    t, actions = play(jr.key(0), jr.key(1))
-    assert same(actions["shown"], actions["again"])  # showing needs no chance
-    _, others = play(jr.key(0), jr.key(2))
-    assert not same(actions["roamed"], others["roamed"])  # finding out does
-    close(actions["one"], jax.tree.map(lambda x: x[7:8], actions["shown"]), 1e-5)
-    spaces = jax.tree.leaves(spec.action, is_leaf=is_space)
-    for which in "shown", "explored", "roamed":
-        for space, x in zip(spaces, jax.tree.leaves(actions[which]), strict=True):
-            assert x.dtype == space.dtype
-            assert x.shape == (32, *space.shape)
-            assert space.contains(np.asarray(x)).all()
-        if spec.masked:
-            assert t.legal[jnp.arange(32), actions[which]].all()
-
-
-@each_algorithm
-def test_a_time_limit_is_bootstrapped_through_and_a_death_is_not(name, problem):
+def test_a_time_limit_is_bootstrapped_through_and_a_death_is_not(name):
     """A world of one state that pays 1: worth 1 / (1 - γ) if a clock cuts every step,
-    worth 1 if every step is the last."""
+    worth 1 if every step is the last; by the value that it reports."""
     quick = {
         "gamma": 0.5,
         "learning_rate": 0.02,
@@ -144,7 +65,8 @@ def test_a_time_limit_is_bootstrapped_through_and_a_death_is_not(name, problem):
         "scale_rewards": False,
         "clip_rewards": False,
     }
-    algorithm, spec = small(ALGORITHMS[name], **quick), PROBLEMS[problem]
+    one = subject(name)
+    algorithm, spec = one.sized({**SMALL, **quick}), one.problems[one.main]
     store = algorithm.store(spec)
 
     @jax.jit
@@ -152,11 +74,11 @@ def test_a_time_limit_is_bootstrapped_through_and_a_death_is_not(name, problem):
         k_init, k_live, k_sample, k_update = jr.split(key, 4)
         state = algorithm.init(spec, key=k_init)
         steps = experience(algorithm, spec, state, key=k_live)
-        one = jax.tree.map(lambda x: jnp.broadcast_to(x[:1, :1], x.shape), steps.obs)
+        same = jax.tree.map(lambda x: jnp.broadcast_to(x[:1, :1], x.shape), steps.obs)
         steps = dataclasses.replace(
             steps,
-            obs=one,
-            next_obs=one,
+            obs=same,
+            next_obs=same,
             reward=jnp.ones_like(steps.reward),
             terminated=jnp.full_like(steps.terminated, deadly),
             truncated=jnp.full_like(steps.truncated, ~deadly),

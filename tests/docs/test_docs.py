@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 from peira import cli
-from peira.cli import train
+from peira.cli import checking, train
 
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,14 @@ def test_command_lines_parse(page, words, tmp_path, monkeypatch, capsys):
     (tmp_path / "runs/first/config.toml").write_text(CONFIG)
     asked = []
     monkeypatch.setattr(train, "train", lambda task, options: asked.append(task))
-    if words[0] != "train":
+    monkeypatch.setattr(
+        checking, "examine", lambda subject: asked.append(subject) or ()
+    )
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    if words[0] == "check":
+        assert cli.main(words) == 0
+        assert len(asked) == 1
+    elif words[0] != "train":
         assert cli.parser().parse_args(words).verb == words[0]
     elif "--help" in words:
         assert cli.main(words) == 0

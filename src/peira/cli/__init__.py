@@ -4,6 +4,7 @@ Nothing heavy is imported before a verb is chosen.
 """
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -27,14 +28,14 @@ LATER = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. A person's mistake is one line on standard
-    error and code 2, a stop is 130 (by SIGTERM 143), and a traceback is a bug of
-    ours."""
+    error and code 2, a stop is 130 (by SIGTERM 143), a check that fails 1, and a
+    traceback is a bug of ours."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         run(words)
         sys.stdout.flush()
         return 0
-    except SystemExit as stop:  # --help and --version
+    except SystemExit as stop:  # --help and --version; a check that fails
         return int(stop.code or 0)
     except KeyboardInterrupt as stop:
         print(f"peira: stopped; {stop}".strip("; "), file=sys.stderr)
@@ -51,11 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: list[str]) -> None:
     """Find the verb and do it."""
-    if words[:1] == ["train"]:  # its flags depend on the algorithm
+    if words[:1] in (["train"], ["check"]):  # their flags depend on the algorithm
         prepare()
-        from .train import command
-
-        return command(words[1:])
+        module = importlib.import_module(f".{words[0]}", __name__)
+        return module.command(words[1:])
     said = parser().parse_args(words)
     prepare()
     from . import verbs
@@ -95,6 +95,10 @@ def parser() -> Parser:
         return one
 
     verb("train", "train an algorithm: peira train ALGORITHM ENV [--field value ...]")
+
+    verb(
+        "check", "check an algorithm: peira check NAME|MODULE:CLASS [--field value ...]"
+    )
 
     resume = verb("resume", "go on exactly where a run stopped")
     resume.add_argument("run", help="directory of the run")

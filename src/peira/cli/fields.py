@@ -1,10 +1,5 @@
-"""Fields of a configuration: what they mean, and values for them from words, TOML or
-Python alike."""
+"""Values for the fields of a configuration, from words, TOML or Python alike."""
 
-import ast
-import dataclasses
-import inspect
-import textwrap
 import types
 import typing
 from collections.abc import Mapping
@@ -12,30 +7,11 @@ from typing import Any, TypeVar
 
 from ..core import BadConfig, unknown
 from ..core.checks import ranges
+from ..engine.fields import hints
 
 
 Config = TypeVar("Config")
 PLAIN = {int: "INT", float: "FLOAT", str: "TEXT", bool: "BOOL", types.NoneType: "none"}
-
-
-def hints(cls: type) -> dict[str, Any]:
-    """The type of each field, in the order of the class."""
-    known = typing.get_type_hints(cls, include_extras=True)
-    return {f.name: known[f.name] for f in dataclasses.fields(cls)}
-
-
-def meanings(cls: type) -> dict[str, str]:
-    """The docstring under each field, as one line."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-    found = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):  # type: ignore
-        match field, text:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(words))),
-            ):
-                found[name] = " ".join(words.split())
-    return found
 
 
 def convert(hint: Any, value: Any) -> Any:

@@ -1,4 +1,5 @@
-"""The flags of `peira train`, made from the fields of an algorithm and a plan."""
+"""The flags of `peira train` and `peira check`, made from the fields of an algorithm
+and a plan."""
 
 import contextlib
 import dataclasses
@@ -8,7 +9,7 @@ import itertools
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, get_origin, Literal
+from typing import Annotated, Any, get_origin, Literal, TypeVar
 
 import tyro
 from tyro.constructors import (
@@ -19,11 +20,13 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from ..core import Algorithm, BadConfig, unknown
+from ..core import Algorithm, BadConfig, Count, unknown
+from ..engine.fields import hints, meanings
 from ..engine.plan import Plan
-from .fields import allowed, fit, hints, meanings, metavar
+from .fields import allowed, fit, metavar
 
 
+T = TypeVar("T")
 USAGE = "usage: peira train ALGORITHM ENV [--field value ...]"
 SEEDS = " `5` is the seeds 0 to 4, `3,7` those two and `5,` only that one."
 
@@ -59,18 +62,36 @@ class Wanted:
     options: Annotated[Options, tyro.conf.arg(name="")]
 
 
-def parse(words: Sequence[str], default: Wanted, *, name: str) -> Wanted:
-    """Read the flags; raises `BadConfig` for one that is unknown or does not fit.
-    `--help` prints every field and exits."""
-    complaint = io.StringIO()
+@dataclasses.dataclass(frozen=True)
+class CheckOptions:
+    """How to check, and how to show it."""
+
+    decide_within: Count = 4_800
+    """Updates that a decision may take to be learned."""
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """All that a command line of `peira check` says."""
+
+    algorithm: Annotated[Algorithm, tyro.conf.arg(name="")]
+    options: Annotated[CheckOptions, tyro.conf.arg(name="")]
+
+
+def parse(words: Sequence[str], default: T, *, prog: str, usage: str = USAGE) -> T:
+    """Read the flags of every field in `default`; raises `BadConfig` for one that is
+    unknown or does not fit. `--help` prints every field and exits."""
+    complaint, parts = io.StringIO(), vars(default)
     try:
         with contextlib.redirect_stderr(complaint):
             said, rest = tyro.cli(
-                Wanted,
-                prog=f"peira train {name} ENV",
+                type(default),
+                prog=prog,
                 args=list(words),
                 default=default,
-                description=abstract(type(default.algorithm)),
+                description=abstract(type(parts["algorithm"])),
                 registry=registry(),
                 return_unknown_args=True,
             )
@@ -79,8 +100,8 @@ def parse(words: Sequence[str], default: Wanted, *, name: str) -> Wanted:
             raise
         raise BadConfig(one_line(complaint.getvalue())) from None
     if rest:
-        flags = [f for part in vars(default).values() for f in hints(type(part))]
-        raise misunderstood(rest[0], flags)
+        flags = [f for part in parts.values() for f in hints(type(part))]
+        raise misunderstood(rest[0], flags, usage)
     return said
 
 
@@ -90,10 +111,10 @@ def abstract(algorithm: type[Algorithm]) -> str:
     return " ".join((words or algorithm.__name__).partition("\n\n")[0].split())
 
 
-def misunderstood(word: str, flags: Sequence[str]) -> BadConfig:
+def misunderstood(word: str, flags: Sequence[str], usage: str) -> BadConfig:
     """The error for a word that is no flag."""
     if not word.startswith("-"):
-        return BadConfig(f"'{word}' belongs to no flag; {USAGE}")
+        return BadConfig(f"'{word}' belongs to no flag; {usage}")
     names = [f.replace("_", "-") for f in flags]
     return unknown("field", word.split("=")[0].strip("-").replace("_", "-"), names)
 
@@ -113,7 +134,7 @@ def registry() -> ConstructorRegistry:
 
     @rules.struct_rule
     def fields(info: StructTypeInfo) -> StructConstructorSpec | None:
-        if not dataclasses.is_dataclass(info.type) or info.type is Wanted:
+        if not dataclasses.is_dataclass(info.type) or info.type in (Wanted, Checked):
             return None
         known, meaning = hints(info.type), meanings(info.type)
         return StructConstructorSpec(
@@ -137,7 +158,8 @@ def registry() -> ConstructorRegistry:
 def flag(cls: type, name: str, hint: Any) -> Any:
     """The type of a field with the rule by which to read it from words."""
     if hint is bool or dataclasses.is_dataclass(hint):
-        return Annotated[hint, tyro.conf.FlagCreatePairsOff] if cls is Options else hint
+        ours = cls in (Options, CheckOptions)
+        return Annotated[hint, tyro.conf.FlagCreatePairsOff] if ours else hint
     many = tuple in (get_origin(hint), get_origin(getattr(hint, "__origin__", None)))
 
     def read(words: list[str]) -> Any:

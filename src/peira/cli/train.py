@@ -41,7 +41,8 @@ def command(words: Sequence[str]) -> None:
     name = config["algorithm"]
     algorithm = build(get(name), config.get("hyper", {}))
     plan = build(Plan, config.get("plan", {}))
-    wanted = parse(flags, Wanted(algorithm, plan, Options()), name=name)
+    default = Wanted(algorithm, plan, Options())
+    wanted = parse(flags, default, prog=f"peira train {name} ENV")
     if "env" not in config:
         raise BadConfig(f"which environment? {USAGE}")
     kwargs = config.get("env_kwargs", {}) | pairs(wanted.options.env_kwargs)

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from ..algos import catalogue, get
 from ..core import Algorithm, BadConfig, EnvironmentFault, unknown
-from ..engine.fields import plain, rebuild
+from ..engine.fields import hints, plain, rebuild
 from ..engine.plan import Plan
 from ..engine.run import Run
 from ..engine.sinks import make_sink, Sink
 from ..engine.train import Problem, train as train_run
 from ..envs import shut
 from . import LATER
-from .fields import build, hints
+from .fields import build
 from .showing import curve_of, watch
 
 

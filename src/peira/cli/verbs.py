@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .. import algos
@@ -217,4 +218,4 @@ def cell(value: Any) -> str:
             return f"{value:,}"
         case list():
             return f"[{', '.join('?' if v is None else f'{v:.4g}' for v in value)}]"
-    return str(value)
+    return escape(str(value))

@@ -143,6 +143,33 @@ def turn(
     return life, account
 
 
+def advance(
+    beat: Beat,
+    env: Env,
+    life: Life,
+    blocks: Int[Array, ""],
+    *,
+    learning: bool,
+    seeds: str | None = None,
+) -> tuple[Life, Account]:
+    """Some blocks, all of them on the same side of the warm-up."""
+    block = lambda x: turn(beat, env, x, learning=learning, seeds=seeds)
+
+    def go_on(now: tuple) -> Array:
+        return (now[0] < blocks) & ~now[1]
+
+    def one(now: tuple) -> tuple:
+        k, halted, life, account = now
+        life, new = block(life)
+        if beat.on_nan == "stop":
+            halted = anywhere(new.failed > 0, seeds)
+        return k + 1, halted, life, account.add(new)
+
+    names = jax.eval_shape(block, life)[1].sums
+    now = (jnp.array(0), jnp.array(False), life, nothing(names))
+    return jax.lax.while_loop(go_on, one, now)[2:]
+
+
 class Compiled:
     """The loop for JAX-native worlds; one seed, or several side by side."""
 
@@ -156,28 +183,9 @@ class Compiled:
         def start(key: Key) -> Life:
             return strong(begin(beat, env, key))
 
-        def advance(life: Life, blocks: Array, learning: bool) -> tuple[Life, Account]:
-            block = lambda x: turn(beat, env, x, learning=learning, seeds=axis)
-
-            def go_on(now: tuple) -> Array:
-                return (now[0] < blocks) & ~now[1]
-
-            def one(now: tuple) -> tuple:
-                k, halted, life, account = now
-                life, new = block(life)
-                if beat.on_nan == "stop":
-                    halted = anywhere(new.failed > 0, axis)
-                return k + 1, halted, life, account.add(new)
-
-            names = jax.eval_shape(block, life)[1].sums
-            now = (jnp.array(0), jnp.array(False), life, nothing(names))
-            return jax.lax.while_loop(go_on, one, now)[2:]
-
         def chunk(life: Life, blocks: Array, learning: bool) -> tuple[Life, Account]:
-            if not many:
-                return advance(life, blocks, learning)
-            side_by_side = lambda x: advance(x, blocks, learning)
-            return jax.vmap(side_by_side, axis_name=axis)(life)
+            one = lambda x: advance(beat, env, x, blocks, learning=learning, seeds=axis)
+            return jax.vmap(one, axis_name=axis)(life) if many else one(life)
 
         self._start = jax.jit(jax.vmap(start) if many else start)
         self._chunk = jax.jit(chunk, donate_argnums=0, static_argnums=2)

@@ -1,6 +1,10 @@
-"""A configuration as plain values, as TOML and JSON know them, and back again."""
+"""The fields of a configuration: what they mean; and as plain values, as TOML and JSON
+know them, and back again."""
 
+import ast
 import dataclasses
+import inspect
+import textwrap
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -12,6 +16,26 @@ from ..core import BadConfig, unknown
 
 
 T = TypeVar("T")
+
+
+def hints(cls: type) -> dict[str, Any]:
+    """The type of each field, in the order of the class."""
+    known = typing.get_type_hints(cls, include_extras=True)
+    return {f.name: known[f.name] for f in dataclasses.fields(cls)}
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """The docstring under each field, as one line."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    found = {}
+    for field, text in zip(body.body, body.body[1:], strict=False):  # type: ignore
+        match field, text:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(words))),
+            ):
+                found[name] = " ".join(words.split())
+    return found
 
 
 def plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from ..core import BadConfig, Env, EnvironmentFault, PeiraError, unknown
+from ..core.names import home, part
 from .bodies import Bodies
 from .hosted import Care, Hosted
 from .vectorised import Vectorised
@@ -117,19 +118,13 @@ def vectorised(env: gymnasium.vector.VectorEnv, care: Care) -> Vectorised:
 def named_function(name: str) -> Callable[..., Any] | None:
     """The function that `module:function` names; nothing for `module:Env-v0`, whose
     module registers an id when imported."""
-    module, colon, attribute = name.partition(":")
+    _, colon, attribute = name.partition(":")
     if not colon:
         return None
-    try:
-        found = importlib.import_module(module)
-    except ImportError as error:
-        raise BadConfig(f"environment '{name}': {error}") from None
+    module = home("environment", name)
     if attribute in gymnasium.registry:
         return None
-    if not hasattr(found, attribute):
-        own = [k for k, v in vars(found).items() if callable(v)]
-        raise unknown(f"environment or function of {module}", attribute, own)
-    function = getattr(found, attribute)
+    function = part("environment or function", name, module, callable)
     if not makes_an_environment(function):
         raise BadConfig(
             f"environment '{name}': {attribute} does not say that it makes one; let it "

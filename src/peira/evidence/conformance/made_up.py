@@ -1,7 +1,6 @@
-"""Every catalogued algorithm in small, and made-up experience for every space."""
+"""Made-up experience for every kind of problem, and rounds of learning from it."""
 
-import dataclasses
-import functools as ft
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -10,18 +9,24 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from peira import algos
-from peira.core import (
+from ...core import (
+    actors,
     Algorithm,
     Box,
     Discrete,
     is_space,
     Key,
+    MultiBinary,
     MultiDiscrete,
     Spec,
     TimeStep,
     Transition,
 )
+from ...engine.arrays import is_key
+from ...engine.loop import act
+
+
+STEPS, ENVS, ROUNDS = 8, 2, 3
 
 
 def box(low: float, high: float, *shape: int, dtype: Any = np.float32) -> Box:
@@ -34,43 +39,13 @@ PROBLEMS = {
     "box": Spec(NUMBERS, box(-1, 3, 2), updates=20),
     "discrete": Spec(NUMBERS, Discrete(4), updates=20),
     "multi": Spec(NUMBERS, MultiDiscrete((2, 3)), updates=20),
+    "binary": Spec(NUMBERS, MultiBinary((3,)), updates=20),
     "masked": Spec(NUMBERS, Discrete(4), masked=True, updates=20),
     "dict": Spec(MIXED, Discrete(4), updates=20),
     "dict-box": Spec(MIXED, box(-1, 3, 2), updates=20),
     "image": Spec(BYTES, Discrete(4), updates=20),
     "image-box": Spec(BYTES, box(-1, 3, 2), updates=20),
 }
-SMALL = {
-    "hidden": (8,),
-    "batch": 8,
-    "warmup": 8,
-    "capacity": 64,
-    "rollout": 8,
-    "minibatches": 2,
-    "epochs": 2,
-    "target_every": 2,
-    # so that every number matters within a few rounds
-    "learning_rate": 0.1,
-    "max_gradient": 0.1,
-    "prioritised": True,
-    "initial_epsilon": 0.9,
-    "target_noise": 1.0,
-}
-STEPS, ENVS, ROUNDS = 8, 2, 3
-ALGORITHMS = {name: algos.get(name) for name in algos.catalogue}
-CASES = [  # (algorithm, problem)
-    (name, problem)
-    for name, cls in ALGORITHMS.items()
-    for problem, spec in PROBLEMS.items()
-    if isinstance(spec.action, tuple(cls.serves))
-]
-MAIN = list({name: (name, problem) for name, problem in reversed(CASES)}.values())
-
-
-def small(cls: type[Algorithm], **changes: Any) -> Algorithm:
-    """The algorithm with small nets and memories; fields it lacks are left out."""
-    known = {f.name for f in dataclasses.fields(cls)}
-    return cls(**{k: v for k, v in (SMALL | changes).items() if k in known})
 
 
 def draw(space: PyTree, *batch: int, key: Key) -> PyTree:
@@ -110,22 +85,15 @@ def instant(spec: Spec, n: int, *, key: Key) -> TimeStep:
     )
 
 
-def act(policy: Any, t: TimeStep, *, key: Key, explore: bool) -> Any:
-    """Actions and extras of as many actors as `t` has rows."""
-    n = t.reward.shape[0]
-    carry = jax.vmap(lambda _: policy.begin())(jnp.arange(n))
-    one = lambda c, x, k: policy(c, x, key=k, explore=explore)
-    action, _, extras = jax.vmap(one)(carry, t, jr.split(key, n))
-    return action, extras
-
-
 def experience(algorithm: Algorithm, spec: Spec, state: Any, *, key: Key) -> Transition:
     """A block `(time, env, ...)` in which the algorithm chose the actions."""
     k_now, k_next, k_act, k_reward, k_end = jr.split(key, 5)
-    block = max(STEPS, algorithm.store(spec).rhythm(envs=ENVS).every // ENVS)
+    rhythm = algorithm.store(spec).rhythm(envs=ENVS)
+    block = max(STEPS, rhythm.every // ENVS, rhythm.warmup // ENVS)
     n = block * ENVS
     now, then = instant(spec, n, key=k_now), instant(spec, n, key=k_next)
-    action, extras = act(algorithm.policy(state), now, key=k_act, explore=True)
+    policy = algorithm.policy(state)
+    action, _, extras = act(policy, actors(policy, n), now, key=k_act, explore=True)
     end = jr.uniform(k_end, (n,))
     steps = Transition(
         now.obs,
@@ -157,34 +125,14 @@ def birth(algorithm: Algorithm, spec: Spec, *, key: Key) -> Life:
 
 
 def turn(algorithm: Algorithm, spec: Spec, life: Life, *, key: Key) -> Any:
-    """Act, keep, deal and learn, once."""
+    """Act, keep, deal and learn, once: the life after it, what was dealt and what was
+    reported."""
     k_live, k_sample, k_update = jr.split(key, 3)
     store = algorithm.store(spec)
     kept = store.add(life.kept, experience(algorithm, spec, life.state, key=k_live))
     batch = store.sample(kept, key=k_sample)
     state, report = algorithm.update(life.state, batch, key=k_update)
     return Life(state, store.heed(kept, batch, report)), (batch, report)
-
-
-@ft.cache
-def program(name: str, problem: str) -> Any:
-    """`birth` and `turn` of a small algorithm, compiled once for all tests."""
-    algorithm, spec = small(ALGORITHMS[name]), PROBLEMS[problem]
-    return (
-        jax.jit(lambda key: birth(algorithm, spec, key=key)),
-        jax.jit(lambda life, key: turn(algorithm, spec, life, key=key)),
-    )
-
-
-@ft.cache
-def history(name: str, problem: str, seed: int) -> Any:
-    """The last of some rounds: the life after it, and what it dealt and reported."""
-    begin, advance = program(name, problem)
-    first, *rest = keys_of(seed)
-    life = begin(first)
-    for key in rest:
-        life, seen = advance(life, key)
-    return life, seen
 
 
 def keys_of(seed: int) -> list[Key]:
@@ -204,6 +152,37 @@ def same(a: PyTree, b: PyTree) -> bool:
     )
 
 
-def close(a: PyTree, b: PyTree, tolerance: float) -> None:
-    for x, y in zip(numbers(a), numbers(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
+def apart(a: PyTree, b: PyTree) -> float:
+    """The largest difference between two numbers at the same place, in units of their
+    size where that is more than one."""
+    pairs = zip(numbers(a), numbers(b), strict=True)
+    wide = [(x.astype(np.float64), y.astype(np.float64)) for x, y in pairs]
+    return max(
+        (np.max(np.abs(x - y) / (1 + np.abs(y)), initial=0.0) for x, y in wide),
+        default=0.0,
+    )
+
+
+def kinds(tree: PyTree) -> Any:
+    """Shape, dtype and weakness of every leaf, with the tree itself."""
+    leaves, shape = jax.tree.flatten(tree)
+    return shape, [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in leaves]
+
+
+def behaviour(algorithm: Algorithm, spec: Spec, keys: Array) -> Any:
+    """The life after some rounds by these keys, and what was dealt and reported."""
+    return jax.lax.scan(
+        lambda life, k: turn(algorithm, spec, life, key=k),
+        birth(algorithm, spec, key=keys[0]),
+        keys[1:],
+    )
+
+
+def script(algorithm: Algorithm, spec: Spec) -> Any:
+    """All an algorithm would compute, written out with the arrays in it; and when."""
+    keys = jnp.stack(keys_of(0))
+    written = jax.make_jaxpr(lambda k: behaviour(algorithm, spec, k))(keys)
+    arrays = [jr.key_data(x) if is_key(x) else x for x in written.consts]
+    rhythm = algorithm.store(spec).rhythm(envs=ENVS)
+    text = re.sub("0x[0-9a-f]+", "", str(written))
+    return rhythm, text, [np.asarray(x).tobytes() for x in arrays]

@@ -1,0 +1,231 @@
+"""Checks of hyper-parameters: explained, bounded, swept side by side like seeds, and
+none of them dead.
+"""
+
+import dataclasses
+import functools as ft
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ...core import Algorithm, BadConfig, check_fields, PeiraError, Spec
+from ...core.checks import Range, ranges
+from ...engine.fields import hints, meanings
+from .made_up import apart, behaviour, keys_of, same, script
+from .subject import DoesNotApply, Subject
+
+
+CLOSE = 1e-3  # beside others, floats are added in another order
+
+
+@ft.cache
+def written(subject: Subject, problem: str) -> Any:
+    """All that the algorithm computes on a problem, as a text."""
+    return script(subject.small, subject.problems[problem])
+
+
+def pure(subject: Subject) -> Iterator[str]:
+    usual = written(subject, subject.main)
+    if script(subject.small, subject.problems[subject.main]) != usual:
+        yield "traced twice it is two programs: it reads something that changes"
+
+
+def declared(subject: Subject) -> Iterator[str]:
+    usual = {"version": None, "actors": 1}
+    for name, default in usual.items():
+        value = getattr(subject.cls, name, default)
+        if not isinstance(value, int) or value < 1:
+            yield f"{name} = {value}: must be a whole number, at least 1"
+
+
+def explained(subject: Subject) -> Iterator[str]:
+    try:
+        found = meanings(subject.cls)
+    except OSError:
+        raise DoesNotApply("its source is in no file") from None
+    for name in hints(subject.cls):
+        if not found.get(name, "").endswith("."):
+            yield f"{name} has no sentence under it"
+
+
+def plain(hint: Any) -> set[Any]:
+    """The types in an annotated type or a union."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return plain(parts[0])
+    if origin in (typing.Union, types.UnionType):
+        return {kind for part in parts for kind in plain(part)}
+    return {hint}
+
+
+def bounded(subject: Subject) -> Iterator[str]:
+    for name, hint in hints(subject.cls).items():
+        number = {int, float} & plain(hint)
+        if number and not ranges(hint):
+            yield f"{name} has no range: let it be a Positive, a Unit, a Count, ..."
+        odd = [x for one in ranges(hint) for x in outside(one, number)]
+        tuples = any(typing.get_origin(kind) is tuple for kind in plain(hint))
+        values = [(x,) if tuples else x for x in odd]
+        if typing.get_origin(hint) is typing.Literal:
+            values = ["neither"]
+        for value in values:
+            yield from taken(subject, name, value)
+
+
+def taken(subject: Subject, name: str, value: Any) -> Iterator[str]:
+    """Whether a value is taken that should be refused, or refused without its name."""
+    where = f"{subject.cls.__name__}.{name} = "
+    try:  # not by its class: that may check types, which is another thing
+        check_fields(eqx.tree_at(lambda a: getattr(a, name), subject.small, value))
+        yield f"{name} = {value} was not refused"
+    except BadConfig as error:
+        if where not in str(error):
+            yield f"{name} = {value} is refused without its name: {error}"
+
+
+def outside(allowed: Range, number: set[Any]) -> list[float]:
+    """Some numbers that a range does not allow."""
+    found = [float("nan")] if float in number else []
+    found += [allowed.low - 1] if np.isfinite(allowed.low) else []
+    found += [allowed.high + 1] if np.isfinite(allowed.high) else []
+    return found + ([allowed.low] if allowed.open_low else [])
+
+
+def others(value: Any, hint: Any) -> list[Any]:
+    """Other values for a field, the best to try first."""
+    if typing.get_origin(hint) is typing.Literal:
+        choices = [x for x in typing.get_args(hint) if x != value]
+        return choices[len(choices) // 2 :] + choices[: len(choices) // 2]
+    match value:
+        case bool():
+            return [not value]
+        case int():
+            return [2 * value, value + 1, value // 2]
+        case float():
+            return [value / 2, 2 * value, value + 0.5]
+        case (int() | float(), *_):
+            return [(2 * value[0],), (value[0] + 1,)]
+        case None:
+            return [0.5, 2, (2,)]
+    return []
+
+
+def changed(algorithm: Algorithm, name: str) -> Iterator[Algorithm]:
+    """The algorithm with other values in one field, as far as it takes them."""
+    value = getattr(algorithm, name)
+    for new in others(value, hints(type(algorithm))[name]):
+        try:
+            if new != value:
+                yield dataclasses.replace(algorithm, **{name: new})
+        except PeiraError:
+            continue
+
+
+class Sweep(NamedTuple):
+    """Lives under `vmap`: the usual one, one for each float field with another value,
+    and one of another seed."""
+
+    names: list[str]
+    lives: Any
+
+    def lane(self, i: int) -> PyTree:
+        return jax.tree.map(lambda x: x[i], self.lives)
+
+
+@ft.cache
+def sweep(subject: Subject, *, fields: bool = True) -> Sweep:
+    """Lives side by side; with `fields`, every float field is an array in them."""
+    algorithm, spec = subject.small, subject.problems[subject.main]
+    floats = [n for n in hints(subject.cls) if isinstance(getattr(algorithm, n), float)]
+    names = [n for n in floats if next(changed(algorithm, n), None)] if fields else []
+    usual = np.array([getattr(algorithm, n) for n in names], np.float32)
+    values = np.tile(usual, (len(names) + 2, 1))
+    for i, n in enumerate(names):
+        values[i + 1, i] = getattr(next(changed(algorithm, n)), n)
+
+    def live(values: jax.Array, keys: jax.Array) -> Any:
+        fields = dict(zip(names, values, strict=True))
+        return behaviour(dataclasses.replace(algorithm, **fields), spec, keys)
+
+    # Lives share their keys on purpose; and the checker takes the carry of a batched
+    # scan for a key consumed before.
+    with jax.debug_key_reuse(False):
+        same_seed, other_seed = jnp.stack(keys_of(1)), jnp.stack(keys_of(2))
+        keys = jnp.stack([same_seed] * (len(names) + 1) + [other_seed])
+        return Sweep(names, jax.jit(jax.vmap(live))(jnp.asarray(values), keys))
+
+
+def swept(subject: Subject) -> Sweep | None:
+    """The sweep of all float fields, if there can be one."""
+    try:
+        return sweep(subject)
+    except Exception:  # whatever a user's code may raise: `sweeps` shows it
+        return None
+
+
+def seeds(subject: Subject) -> Iterator[str]:
+    found = swept(subject) or sweep(subject, fields=False)
+    for seed, lane in ((1, 0), (2, -1)):
+        far = apart(found.lane(lane)[0], subject.history(seed)[0])
+        if not far <= CLOSE:
+            yield f"seed {seed}: after some rounds {far:.3g} apart from itself alone"
+
+
+def sweeps(subject: Subject) -> Iterator[str]:
+    far = apart(sweep(subject).lane(0)[0], subject.history(1)[0])
+    if not far <= CLOSE:
+        yield f"with fields as arrays the numbers are {far:.3g} apart"
+
+
+def alive(subject: Subject) -> Iterator[str]:
+    found, main = swept(subject), subject.main
+    names = found.names if found else []
+    for name in hints(subject.cls):
+        if found and name in names:
+            moved = not same(found.lane(0), found.lane(names.index(name) + 1))
+        else:
+            moved = matters(subject, name, main)
+        if not moved and not elsewhere(subject, name):
+            value = getattr(subject.small, name)
+            yield f"{name}: another value than {value} changes nothing"
+
+
+def matters(subject: Subject, name: str, problem: str) -> bool:
+    """Whether another value of a field makes another program on a problem."""
+    usual = written(subject, problem)
+    return rewritten(subject.small, name, subject.problems[problem], usual)
+
+
+def rewritten(algorithm: Algorithm, name: str, spec: Spec, usual: Any) -> bool:
+    """Whether a field's other value makes another program; yes, where none can be
+    tried."""
+    for other in changed(algorithm, name):
+        try:
+            return script(other, spec) != usual
+        except Exception:  # this value does not go with the others
+            continue
+    return True
+
+
+def elsewhere(subject: Subject, name: str) -> bool:
+    """Whether a field matters on another problem, or with another field switched."""
+    problems = [p for p in reversed(subject.working) if p != subject.main]
+    if any(matters(subject, name, problem) for problem in problems):
+        return True
+    spec, usual = subject.problems[subject.main], subject.small
+    for switch in hints(subject.cls):
+        value = getattr(usual, switch)
+        number = isinstance(value, int | float | tuple) and not isinstance(value, bool)
+        if switch == name or number:
+            continue
+        for other in changed(usual, switch):
+            if rewritten(other, name, spec, script(other, spec)):
+                return True
+    return False
