@@ -1,5 +1,6 @@
 """What the site takes from elsewhere: pages that are files of the repository's root,
-and tables of hyper-parameters made from the fields of the algorithms."""
+tables of hyper-parameters made from the fields of the algorithms, and what `peira
+doctor` examines."""
 
 import dataclasses
 import json
@@ -12,6 +13,7 @@ from typing import Any
 from peira.algos import get
 from peira.core.checks import Range, ranges
 from peira.engine.fields import hints, meanings
+from peira.envs.doctor import CHECKS
 
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +32,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         for page_name, root_name in PAGES.items():
             markdown = markdown.replace(f"]({root_name})", f"]({page_name})")
     markdown = markdown.replace("<!-- trust -->", trust())
+    markdown = markdown.replace("<!-- checks -->", checks())
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
 
 
@@ -45,6 +48,14 @@ def trust() -> str:
     lines = [f"| promise | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {probe} | {' | '.join(saw)} |" for probe, saw in found.items()]
     return "\n".join(lines)
+
+
+def checks() -> str:
+    """What `peira doctor` examines, as a table."""
+    rows = [f"| `{name}` | {holds} |" for name, holds in CHECKS.items()]
+    return "\n".join(
+        ["| check | what holds where it finds nothing |", "|---|---|", *rows]
+    )
 
 
 def table(name: str) -> str:

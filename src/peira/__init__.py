@@ -9,6 +9,7 @@ from typing import Any, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .cli.checking import check as check
+    from .cli.doctor import doctor as doctor
     from .cli.exporting import export as export
     from .cli.showing import (
         compare as compare,
@@ -32,6 +33,7 @@ _homes = {
     "Run": "engine.run",
     "check": "cli.checking",
     "compare": "cli.showing",
+    "doctor": "cli.doctor",
     "evaluate": "cli.showing",
     "export": "cli.exporting",
     "load_policy": "cli.showing",
@@ -49,6 +51,7 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "doctor",
     "evaluate",
     "export",
     "load_policy",

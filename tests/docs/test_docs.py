@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+import peira
 from peira import cli
 from peira.cli import checking, train
+from peira.cli.diagnosis import say
 
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +111,15 @@ def test_command_lines_parse(page, words, tmp_path, monkeypatch, capsys):
         assert len(asked) == 1
 
 
+def test_what_the_doctor_says_is_what_is_shown(monkeypatch, capsys):
+    """But for how the lines are broken."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    (shown,) = blocks(ROOT / "docs/doctor.md", "text")
+    say(peira.doctor("unwell:Tank"), json=False)
+    unbroken = lambda text: re.sub(r"[\s─]", "", text)
+    assert unbroken(capsys.readouterr().out) == unbroken(shown)
+
+
 def test_targets_of_make_exist():
     makefile = (ROOT / "Makefile").read_text()
     targets = {line[1] for _, line in SAID if line[0] == "make"}
@@ -123,6 +134,16 @@ def test_every_algorithm_has_a_page_and_its_table():
     assert pages.keys() == {*catalogue, "index"}
     for algorithm in catalogue:
         assert f"<!-- fields: {algorithm} -->" in pages[algorithm].read_text()
+
+
+def test_every_check_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import hooks
+
+    from peira.envs.doctor import CHECKS
+
+    assert "<!-- checks -->" in (ROOT / "docs/doctor.md").read_text()
+    assert all(f"| `{name}` | {CHECKS[name]} |" in hooks.checks() for name in CHECKS)
 
 
 def test_tables_tell_every_field(monkeypatch):

@@ -24,6 +24,10 @@ LATER = (
     "patience",
     "memory",
 )
+DOCTOR = (
+    "examine an environment by playing it; exit code 1 where something would spoil "
+    "learning"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,6 +137,7 @@ def parser() -> Parser:
     export.add_argument(
         "--tolerance", type=float, default=1e-5, help="largest difference (1e-5)"
     )
+    examine(verb("doctor", DOCTOR))
 
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
@@ -143,6 +148,26 @@ def parser() -> Parser:
 
     verb("algorithms", "list the algorithms and the actions they can choose")
     return top
+
+
+def examine(doctor: argparse.ArgumentParser) -> None:
+    """The arguments of `peira doctor`."""
+    doctor.add_argument("env", help="id, or module:function")
+    doctor.add_argument("--episodes", type=count, default=20, help="(20)")
+    doctor.add_argument("--seed", type=int, default=0, help="of the first episode (0)")
+    doctor.add_argument(
+        "--env-kwargs",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="arguments for the environment, the value JSON or text",
+    )
+    doctor.add_argument(
+        "--backend",
+        choices=["auto", "jax", "gymnasium"],
+        default="auto",
+        help="whose environment: our JAX one where there is one, or Gymnasium's",
+    )
 
 
 def count(word: str) -> int:

@@ -15,7 +15,7 @@ from ..engine.fields import hints
 from ..evidence.conformance import Finding
 from .checking import check, found, instance
 from .flags import Checked, CheckOptions, parse
-from .verbs import table
+from .tables import table
 
 
 COUNTED = {"holds": "hold", "does not apply": "do not apply", "fails": "fail"}

@@ -3,24 +3,23 @@
 import argparse
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from .. import algos
 from ..core import RunFault
 from ..engine.run import Run
 from ..evidence import Estimate, mean
 from ..evidence.curves import curve
-from . import exporting, LATER, showing, training
+from . import diagnosis, exporting, LATER, showing, training
+from .doctor import doctor as examine
+from .fields import items
 from .flags import abstract
 from .summary import plain_estimate, say
+from .tables import table
+from .train import pairs
 
 
 Said = argparse.Namespace
@@ -113,6 +112,20 @@ def export(said: Said) -> None:
     )
 
 
+def doctor(said: Said) -> None:
+    """Raises `SystemExit` with 1 for an environment that is not sound."""
+    found = examine(
+        said.env,
+        episodes=said.episodes,
+        seed=said.seed,
+        env_kwargs=pairs(items(",".join(said.env_kwargs))),
+        backend=said.backend,
+    )
+    diagnosis.say(found, json=said.json)
+    if not found.sound:
+        raise SystemExit(1)
+
+
 def runs(said: Said) -> None:
     home = Path(said.directory)
     if not home.is_dir():
@@ -192,30 +205,3 @@ def algorithms(said: Said) -> None:
         print(json.dumps(rows))
     else:
         table(rows)
-
-
-def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """Print rows with the names of their entries as heads."""
-    console = Console()
-    if not console.is_terminal:  # a file or another program: never cut anything off
-        console = Console(width=1000)
-    heads = list(dict.fromkeys(key for row in rows for key in row))
-    shown = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
-    for head in heads:
-        numbers = all(isinstance(r.get(head, 0), int | float) for r in rows)
-        justify = "right" if numbers else "left"
-        shown.add_column(head, justify=justify, overflow="fold")
-    for row in rows:
-        shown.add_row(*(cell(row.get(head, "")) for head in heads))
-    console.print(shown)
-
-
-def cell(value: Any) -> str:
-    match value:
-        case float():
-            return f"{value:.4g}"
-        case int():
-            return f"{value:,}"
-        case list():
-            return f"[{', '.join('?' if v is None else f'{v:.4g}' for v in value)}]"
-    return escape(str(value))

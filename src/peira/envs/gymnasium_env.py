@@ -39,8 +39,28 @@ class Made(NamedTuple):
     function: Callable[..., Any]
     kwargs: Mapping[str, Any]
 
-    def __call__(self) -> gymnasium.Env:
+    def __call__(self) -> Any:
         return self.function(**self.kwargs)
+
+    def example(self, name: str) -> Any:
+        """One of what it makes: an `Env`, a `gymnasium.Env` or a `VectorEnv`."""
+        try:
+            first = self()
+        except PeiraError:
+            raise
+        except Exception as error:
+            said = " ".join(str(error).split())
+            if isinstance(error, TypeError) and self.kwargs:
+                given = ", ".join(self.kwargs)
+                raise BadConfig(f"{name}: {said}; given were {given}") from None
+            kind = type(error).__name__
+            raise EnvironmentFault(
+                f"{name}: making it raised {kind}: {said}"
+            ) from error
+        if not isinstance(first, Env | gymnasium.Env | gymnasium.vector.VectorEnv):
+            kind = type(first).__name__
+            raise BadConfig(f"{name} returned {kind}, not a gymnasium.Env")
+        return first
 
 
 class Copied(NamedTuple):
@@ -64,45 +84,40 @@ def host(
     """Environments for the engine from an id, `module:function`, a function, an
     environment or a vector environment (which brings its own number). What is made
     already is copied."""
+    open_env, name = opening(env, kwargs)
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        return vectorised(open_env(), care)
+    if isinstance(open_env, Made):
+        first = open_env.example(name)
+        if isinstance(first, Env):
+            return first
+        if isinstance(first, gymnasium.vector.VectorEnv):
+            return vectorised(first, care)
+        first.close()
+    return Bodies(open_env, name, envs=envs, processes=processes, care=care)
+
+
+def opening(env: Any, kwargs: Mapping[str, Any]) -> tuple[Callable[[], Any], str]:
+    """How to open what was given, and what to call it; nothing is opened yet."""
     if isinstance(env, str):
         function = named_function(env)
         if function is None:
-            opening = Registered(env, kwargs)
-            return Bodies(opening, env, envs=envs, processes=processes, care=care)
-        return host(function, envs=envs, processes=processes, care=care, kwargs=kwargs)
+            return Registered(env, kwargs), env
+        return opening(function, kwargs)
     if isinstance(env, gymnasium.vector.VectorEnv | gymnasium.Env):
         if kwargs:
             raise BadConfig(
                 f"{type(env).__name__}: keywords ({', '.join(kwargs)}) come too late "
                 "for an environment that is made already"
             )
-        if isinstance(env, gymnasium.vector.VectorEnv):
-            return vectorised(Copied(env)(), care)
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
-        return Bodies(Copied(env), name, envs=envs, processes=processes, care=care)
+        return Copied(env), name
     if not callable(env):
         raise BadConfig(
             f"{env!r} is no environment: give an id, a function that returns a "
             "gymnasium.Env, or a gymnasium.Env"
         )
-    name = getattr(env, "__qualname__", type(env).__name__)
-    try:
-        first = env(**kwargs)
-    except PeiraError:
-        raise
-    except Exception as error:
-        raise EnvironmentFault(
-            f"{name}: making it raised {type(error).__name__}: "
-            f"{' '.join(str(error).split())}"
-        ) from error
-    if isinstance(first, Env):
-        return first
-    if isinstance(first, gymnasium.vector.VectorEnv):
-        return vectorised(first, care)
-    if not isinstance(first, gymnasium.Env):
-        raise BadConfig(f"{name} returned {type(first).__name__}, not a gymnasium.Env")
-    first.close()
-    return Bodies(Made(env, kwargs), name, envs=envs, processes=processes, care=care)
+    return Made(env, kwargs), getattr(env, "__qualname__", type(env).__name__)
 
 
 def vectorised(env: gymnasium.vector.VectorEnv, care: Care) -> Vectorised:

@@ -31,9 +31,22 @@ def make(
 
     Raises `BadConfig` for names, keywords and spaces that cannot be served.
     """
+    ours = backend == "jax" or not (kwargs or processes)
+    world = native(env, backend=backend, ours=ours, kwargs=kwargs)
+    if world is not None:
+        return world
+    from .gymnasium_env import host
+
+    return host(env, envs=envs, processes=processes, care=care, kwargs=kwargs)
+
+
+def native(
+    env: Any, *, backend: str, ours: bool, kwargs: Mapping[str, Any]
+) -> Env | None:
+    """The JAX environment that was given or is named, if it is one; `ours` says
+    whether an id that Gymnasium has too means ours."""
     if isinstance(env, Env):
         return env
-    ours = backend == "jax" or not (kwargs or processes)
     if isinstance(env, str) and backend != "gymnasium":
         if env.startswith("gymnax:"):
             from .gymnax_adapter import open_gymnax
@@ -50,9 +63,7 @@ def make(
             return JAX[env]
     if backend == "jax":
         raise unknown("JAX environment", str(env), JAX)
-    from .gymnasium_env import host
-
-    return host(env, envs=envs, processes=processes, care=care, kwargs=kwargs)
+    return None
 
 
 def as_gymnasium(env: Env) -> Any:
