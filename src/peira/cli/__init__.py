@@ -129,15 +129,8 @@ def parser() -> Parser:
     again = verb("replay-fault", "make a run's recorded faults happen again")
     again.add_argument("path", help="a run, or a seed of one")
 
-    export = verb("export", "write a policy for use without Peira, and check it")
-    export.add_argument("path", help="a run, a seed of one, or a policy's folder")
-    export.add_argument("--to", choices=("onnx", "stablehlo", "numpy"), required=True)
-    export.add_argument("--out", help="what to write (beside the policy's folder)")
-    export.add_argument("--env", help="another environment than the run's")
-    export.add_argument(
-        "--tolerance", type=float, default=1e-5, help="largest difference (1e-5)"
-    )
-    examine(verb("doctor", DOCTOR))
+    export_flags(verb("export", "write a policy for use without Peira, and check it"))
+    doctor_flags(verb("doctor", DOCTOR))
 
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
@@ -150,8 +143,17 @@ def parser() -> Parser:
     return top
 
 
-def examine(doctor: argparse.ArgumentParser) -> None:
-    """The arguments of `peira doctor`."""
+def export_flags(export: argparse.ArgumentParser) -> None:
+    export.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    export.add_argument("--to", choices=("onnx", "stablehlo", "numpy"), required=True)
+    export.add_argument("--out", help="what to write (beside the policy's folder)")
+    export.add_argument("--env", help="another environment than the run's")
+    export.add_argument(
+        "--tolerance", type=float, default=1e-5, help="largest difference (1e-5)"
+    )
+
+
+def doctor_flags(doctor: argparse.ArgumentParser) -> None:
     doctor.add_argument("env", help="id, or module:function")
     doctor.add_argument("--episodes", type=count, default=20, help="(20)")
     doctor.add_argument("--seed", type=int, default=0, help="of the first episode (0)")
