@@ -159,6 +159,14 @@ def test_an_operation_that_onnx_lacks_is_named(name):
     assert "\n" not in str(caught.value)
 
 
+def test_what_onnxruntime_cannot_run_is_told():
+    policy = greedy(Says(lambda x: x), GRID)
+    with pytest.raises(ExportFault, match="onnxruntime cannot run the policy"):
+        runner(b"no model")
+    with pytest.raises(ExportFault, match="onnxruntime cannot run the policy"):
+        runner(model(policy, {}))({"obs": np.zeros((1, 2, 2), np.float32)})
+
+
 def test_what_nothing_depends_on_is_not_written():
     """Neither a sort of what is thrown away, nor a critic."""
     policy = greedy(Says(lambda x: (jnp.sort(x), x + 1)[1]), GRID)
