@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conformance.small import box, MIXED, PROBLEMS
 from jax import lax
 from leaving import CHOICES, GRID, lively, memory, Says, SKEWED
 
@@ -18,6 +17,7 @@ from peira.engine.export import parity
 from peira.engine.export.greedy import greedy
 from peira.engine.export.onnx_file import model, runner
 from peira.engine.export.parity import compare
+from peira.evidence.conformance.made_up import box, MIXED, PROBLEMS
 
 
 @pytest.fixture(autouse=True)

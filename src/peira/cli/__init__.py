@@ -130,9 +130,7 @@ def parser() -> Parser:
     export.add_argument("--to", choices=("onnx", "stablehlo", "numpy"), required=True)
     export.add_argument("--out", help="what to write (beside the policy's folder)")
     export.add_argument("--env", help="another environment than the run's")
-    export.add_argument(
-        "--tolerance", type=float, default=1e-5, help="largest difference (1e-5)"
-    )
+    export.add_argument("--tolerance", type=float, default=1e-5, help="(1e-5)")
 
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
