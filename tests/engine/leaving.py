@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from conformance.small import ALGORITHMS, box, small
 from jaxtyping import Array, Float
 
+from peira import algos
 from peira.core import (
     Algorithm,
     Box,
@@ -21,6 +21,7 @@ from peira.core import (
     TimeStep,
 )
 from peira.engine.policies import outline
+from peira.evidence.conformance.made_up import box
 from peira.ops import Moments, scale
 
 
@@ -37,7 +38,8 @@ GRID = Spec(box(-1, 1, 2, 3), box(-1, 1, 3))
 def lively(name: str, spec: Spec, **changes: Any) -> tuple[Policy, Algorithm]:
     """A policy of an algorithm in which no array is what it begins with; and the
     algorithm."""
-    algorithm, rng = small(ALGORITHMS[name], **changes), np.random.default_rng(0)
+    algorithm = algos.get(name)(**({"hidden": (8,)} | changes))
+    rng = np.random.default_rng(0)
 
     def some(x: jax.ShapeDtypeStruct) -> Array:
         if x.dtype.kind != "f":

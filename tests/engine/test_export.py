@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from conformance.small import box, MIXED, PROBLEMS
 from leaving import CHOICES, GRID, lively, memory, Says, SKEWED
 from tiny import Walk, Wanderer
 
@@ -29,6 +28,7 @@ from peira.engine.export.parity import compare, draw, drawn, masks
 from peira.engine.export.seen import ENVS, seen, STEPS
 from peira.engine.policies import save_policy
 from peira.envs import make
+from peira.evidence.conformance.made_up import box, MIXED, PROBLEMS
 
 
 @pytest.fixture(autouse=True)

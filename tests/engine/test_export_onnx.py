@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conformance.small import box, MIXED, PROBLEMS
 from jax import lax
 from leaving import CHOICES, GRID, lively, memory, Says, SKEWED
 
@@ -18,6 +17,7 @@ from peira.engine.export import parity
 from peira.engine.export.greedy import greedy
 from peira.engine.export.onnx_file import model, runner
 from peira.engine.export.parity import compare
+from peira.evidence.conformance.made_up import box, MIXED, PROBLEMS
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +157,14 @@ def test_an_operation_that_onnx_lacks_is_named(name):
     with pytest.raises(ExportFault, match=f"JAX's operation '{name}'") as caught:
         model(greedy(Says(REFUSED[name]), GRID), {})
     assert "\n" not in str(caught.value)
+
+
+def test_what_onnxruntime_cannot_run_is_told():
+    policy = greedy(Says(lambda x: x), GRID)
+    with pytest.raises(ExportFault, match="onnxruntime cannot run the policy"):
+        runner(b"no model")
+    with pytest.raises(ExportFault, match="onnxruntime cannot run the policy"):
+        runner(model(policy, {}))({"obs": np.zeros((1, 2, 2), np.float32)})
 
 
 def test_what_nothing_depends_on_is_not_written():

@@ -97,19 +97,24 @@ def declared(port: Port) -> onnx.ValueInfoProto:
 
 
 def runner(model: bytes) -> Runner:
-    """The model in onnxruntime."""
+    """The model in onnxruntime; raises `ExportFault` where it cannot be run."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what matters is raised
-    try:
-        session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # of a class that is not public
-        raise ExportFault(f"onnxruntime cannot run the policy: {error}") from None
+
+    def attempt(work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except Exception as error:  # of classes that are not public
+            raise ExportFault(f"onnxruntime cannot run the policy: {error}") from None
+
+    cpu = ["CPUExecutionProvider"]
+    session = attempt(
+        lambda: onnxruntime.InferenceSession(model, options, providers=cpu)
+    )
     names = [x.name for x in session.get_outputs()]
 
     def run(inputs: Arrays) -> Arrays:
-        made: Any = session.run(names, dict(inputs))
+        made = attempt(lambda: session.run(names, dict(inputs)))
         return dict(zip(names, made, strict=True))
 
     return run
