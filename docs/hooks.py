@@ -1,5 +1,5 @@
 """What the site takes from elsewhere: pages that are files of the repository's root,
-and tables of hyper-parameters made from the fields of the algorithms."""
+tables of hyper-parameters made from the fields of the algorithms, and of checks."""
 
 import dataclasses
 import re
@@ -11,6 +11,7 @@ from typing import Any
 from peira.algos import get
 from peira.core.checks import Range, ranges
 from peira.engine.fields import hints, meanings
+from peira.evidence.conformance import CHECKS
 
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,14 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         markdown = (ROOT / source).read_text().replace("](docs/", "](")
         for page_name, root_name in PAGES.items():
             markdown = markdown.replace(f"]({root_name})", f"]({page_name})")
+    markdown = markdown.replace("<!-- checks -->", checks())
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
+
+
+def checks() -> str:
+    """What `peira check` looks at, as a table."""
+    rows = [f"| `{check.name}` | {check.meaning} |" for check in CHECKS]
+    return "\n".join(["| check | what it means |", "|---|---|", *rows])
 
 
 def table(name: str) -> str:
