@@ -1,6 +1,5 @@
 """What the site takes from elsewhere: pages that are files of the repository's root,
-tables of hyper-parameters made from the fields of the algorithms, and what `peira
-doctor` examines."""
+and tables of hyper-parameters, of checks, and of what `peira doctor` examines."""
 
 import dataclasses
 import json
@@ -13,7 +12,8 @@ from typing import Any
 from peira.algos import get
 from peira.core.checks import Range, ranges
 from peira.engine.fields import hints, meanings
-from peira.envs.doctor import CHECKS
+from peira.envs import doctor
+from peira.evidence.conformance import CHECKS
 
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +32,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         for page_name, root_name in PAGES.items():
             markdown = markdown.replace(f"]({root_name})", f"]({page_name})")
     markdown = markdown.replace("<!-- trust -->", trust())
+    markdown = markdown.replace("<!-- doctor -->", examined())
     markdown = markdown.replace("<!-- checks -->", checks())
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
 
@@ -50,12 +51,18 @@ def trust() -> str:
     return "\n".join(lines)
 
 
-def checks() -> str:
+def examined() -> str:
     """What `peira doctor` examines, as a table."""
-    rows = [f"| `{name}` | {holds} |" for name, holds in CHECKS.items()]
+    rows = [f"| `{name}` | {holds} |" for name, holds in doctor.CHECKS.items()]
     return "\n".join(
         ["| check | what holds where it finds nothing |", "|---|---|", *rows]
     )
+
+
+def checks() -> str:
+    """What `peira check` looks at, as a table."""
+    rows = [f"| `{check.name}` | {check.meaning} |" for check in CHECKS]
+    return "\n".join(["| check | what it means |", "|---|---|", *rows])
 
 
 def table(name: str) -> str:

@@ -82,6 +82,14 @@ def thrifty(state, carry, t, *, key, explore):
     return jnp.where(roam, jr.randint(key, (), 0, 2, jnp.int32), action), carry
 
 
+def careless(state, carry, t, *, key, explore):
+    """One key for two purposes, where it shows what to do."""
+    action, carry = epsilon(state, carry, t, key=key, explore=explore)
+    if explore:
+        return action, carry
+    return jnp.where(jr.uniform(key) + jr.uniform(key) < 2, action, 0), carry
+
+
 def endless(state, carry, t, *, key, explore):
     """Counts its steps, whatever episode they are of."""
     action, _ = epsilon(state, (), t, key=key, explore=explore)
@@ -160,6 +168,7 @@ MISTAKES: list[tuple[str, dict[str, Any]]] = [
     ("declared", {"release": 0}),
     ("observations", {"refuse": TypeError}),
     ("keys", {"rule": thrifty}),
+    ("keys", {"rule": careless}),
     ("alive", {"pace": lambda rate: 0.3}),
     ("pure", {"change": counting}),
     ("pure", {"change": noisy}),

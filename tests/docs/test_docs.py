@@ -159,3 +159,15 @@ def test_tables_tell_every_field(monkeypatch):
         for name in ("dqn", "ppo")
         for row in hooks.table(name).splitlines()
     )
+
+
+def test_the_table_of_checks_tells_every_check(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import hooks
+
+    from peira.evidence.conformance import CHECKS
+
+    assert "<!-- checks -->" in ALGORITHM.read_text()
+    rows = hooks.checks().splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == [check.name for check in CHECKS]
+    assert all(row.count("|") == 3 for row in rows)

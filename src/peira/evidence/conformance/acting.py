@@ -11,7 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ...core import actors, is_space, Key, Policy, TimeStep
+from ...core import actors, is_space, Key, PeiraError, Policy, TimeStep
 from ...engine.loop import act
 from .made_up import apart, instant, same
 from .subject import DoesNotApply, Subject
@@ -117,7 +117,9 @@ def illegal(subject: Subject) -> Iterator[str]:
     if "masked" not in subject.problems:
         raise DoesNotApply("no masks for its actions")
     if refusal := subject.trace("masked").refusal:
-        raise DoesNotApply(f"masks are refused: {refusal}")
+        if isinstance(refusal, PeiraError):
+            raise DoesNotApply(f"refused: {refusal}")
+        raise refusal
     played, _ = play(subject, "masked")
     legal = np.asarray(played.t.legal)
     for how in ("shown", "explored", "roamed"):

@@ -67,35 +67,41 @@ def plain(hint: Any) -> set[Any]:
 
 def bounded(subject: Subject) -> Iterator[str]:
     for name, hint in hints(subject.cls).items():
-        number = {int, float} & plain(hint)
-        if number and not ranges(hint):
+        if {int, float} & plain(hint) and not ranges(hint):
             yield f"{name} has no range: let it be a Positive, a Unit, a Count, ..."
-        odd = [x for one in ranges(hint) for x in outside(one, number)]
-        tuples = any(typing.get_origin(kind) is tuple for kind in plain(hint))
-        values = [(x,) if tuples else x for x in odd]
-        if typing.get_origin(hint) is typing.Literal:
-            values = ["neither"]
-        for value in values:
+        for value in improper(hint):
             yield from taken(subject, name, value)
+
+
+def improper(hint: Any) -> list[Any]:
+    """Some values that a type does not allow."""
+    if typing.get_origin(hint) is typing.Literal:
+        return ["neither"]
+    numbers = [x for one in ranges(hint) for x in outside(one, float in plain(hint))]
+    several = any(typing.get_origin(kind) is tuple for kind in plain(hint))
+    return [(x,) for x in numbers] if several else numbers
+
+
+def outside(allowed: Range, real: bool) -> list[float]:
+    """Some numbers that a range does not allow."""
+    found = [float("nan")] if real else []
+    found += [allowed.low - 1] if np.isfinite(allowed.low) else []
+    found += [allowed.high + 1] if np.isfinite(allowed.high) else []
+    return found + ([allowed.low] if allowed.open_low else [])
 
 
 def taken(subject: Subject, name: str, value: Any) -> Iterator[str]:
     """Whether a value is taken that should be refused, or refused without its name."""
-    where = f"{subject.cls.__name__}.{name} = "
-    try:  # not by its class: that may check types, which is another thing
-        check_fields(eqx.tree_at(lambda a: getattr(a, name), subject.small, value))
+    try:
+        if isinstance(value, str):  # no class takes a text where types are checked
+            odd = eqx.tree_at(lambda a: getattr(a, name), subject.small, value)
+            check_fields(odd)
+        else:
+            dataclasses.replace(subject.small, **{name: value})
         yield f"{name} = {value} was not refused"
     except BadConfig as error:
-        if where not in str(error):
+        if f"{subject.cls.__name__}.{name} = " not in str(error):
             yield f"{name} = {value} is refused without its name: {error}"
-
-
-def outside(allowed: Range, number: set[Any]) -> list[float]:
-    """Some numbers that a range does not allow."""
-    found = [float("nan")] if float in number else []
-    found += [allowed.low - 1] if np.isfinite(allowed.low) else []
-    found += [allowed.high + 1] if np.isfinite(allowed.high) else []
-    return found + ([allowed.low] if allowed.open_low else [])
 
 
 def others(value: Any, hint: Any) -> list[Any]:

@@ -83,23 +83,9 @@ def observations(subject: Subject) -> Iterator[str]:
 
 
 def keys(subject: Subject) -> Iterator[str]:
-    for problem, spec in subject.working.items():
+    for problem in subject.working:
         if reuse := subject.trace(problem).reuse:
             yield f"{problem}: {reuse}"
-            continue
-
-        @jax.jit
-        def show(key: Any, spec: Any = spec) -> Any:
-            k_init, k_t, k_act = jr.split(key, 3)
-            policy = subject.small.policy(subject.small.init(spec, key=k_init))
-            t = instant(spec, 2, key=k_t)
-            return act(policy, actors(policy, 2), t, key=k_act, explore=False)[0]
-
-        try:
-            with jax.debug_key_reuse(True):
-                jax.eval_shape(show, jr.key(0))
-        except jax.errors.KeyReuseError as error:
-            yield f"{problem}, showing: {said(error)}"
 
 
 def repeats(subject: Subject) -> Iterator[str]:

@@ -135,6 +135,13 @@ def turn(algorithm: Algorithm, spec: Spec, life: Life, *, key: Key) -> Any:
     return Life(state, store.heed(kept, batch, report)), (batch, report)
 
 
+def show(algorithm: Algorithm, spec: Spec, state: Any, *, key: Key) -> PyTree:
+    """What the policy shows a few actors to do."""
+    k_t, k_act = jr.split(key)
+    policy, t = algorithm.policy(state), instant(spec, ENVS, key=k_t)
+    return act(policy, actors(policy, ENVS), t, key=k_act, explore=False)[0]
+
+
 def keys_of(seed: int) -> list[Key]:
     """A key for birth, and one for every round."""
     return [jr.key(100 * seed + i) for i in range(ROUNDS + 1)]

@@ -8,7 +8,7 @@ import jax
 import jax.random as jr
 
 from ...core import Algorithm, BadConfig, Spec
-from .made_up import birth, keys_of, Life, PROBLEMS, turn
+from .made_up import birth, keys_of, Life, PROBLEMS, show, turn
 from .settings import QUICK, sized, SMALL
 
 
@@ -88,8 +88,10 @@ class Subject:
 
     def _shapes(self, problem: str, *, strict: bool) -> tuple[Life, Life]:
         begin, advance = self.programs(problem)
+        look = jax.jit(ft.partial(show, self.small, self.problems[problem]))
         with jax.debug_key_reuse(strict):
             before = jax.eval_shape(begin, jr.key(0))
+            jax.eval_shape(look, before.state, key=jr.key(0))
             return before, jax.eval_shape(advance, before, jr.key(0))[0]
 
     def live(self, seed: int) -> Any:
