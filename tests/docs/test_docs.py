@@ -142,8 +142,8 @@ def test_every_check_is_told(monkeypatch):
 
     from peira.envs.doctor import CHECKS
 
-    assert "<!-- checks -->" in (ROOT / "docs/doctor.md").read_text()
-    assert all(f"| `{name}` | {CHECKS[name]} |" in hooks.checks() for name in CHECKS)
+    assert "<!-- doctor -->" in (ROOT / "docs/doctor.md").read_text()
+    assert all(f"| `{name}` | {CHECKS[name]} |" in hooks.examined() for name in CHECKS)
 
 
 def test_tables_tell_every_field(monkeypatch):
