@@ -138,6 +138,27 @@ def test_what_a_learner_must_beat():
     assert told["length of an episode"][1:] == (3, 0, 3, 3)
 
 
+LIKED = {
+    "always lowest": lambda a: -a.sum(),
+    "always middle": lambda a: -np.square(a).sum(),
+    "always highest": lambda a: a.sum(),
+    "always middle, [0] lowest": lambda a: -a[0] - np.square(a[1]),
+    "always middle, [1] highest": lambda a: a[1] - np.square(a[0]),
+}
+
+
+@pytest.mark.parametrize("best", LIKED)
+def test_the_best_constant_policy_of_a_range_is_found(best):
+    class Likes(Slider):
+        def earn(self, action):
+            return float(LIKED[best](np.asarray(action)))
+
+        def ends(self):
+            return False, self.steps >= 5
+
+    assert list(examine(Likes, episodes=2).returns) == ["random", best]
+
+
 def test_the_winner_of_the_race_is_scored_on_fresh_episodes():
     Pays.seeds.clear()
     examine(Pays, episodes=8, seed=100)
