@@ -15,6 +15,7 @@ catalogue: dict[str, str] = {
     "sac": "peira.algos.online.sac:SAC",
     "sac-discrete": "peira.algos.online.sac_discrete:DiscreteSAC",
     "td3": "peira.algos.online.td3:TD3",
+    "td3-bc": "peira.algos.offline.td3_bc:TD3BC",
 }
 
 

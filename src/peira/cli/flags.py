@@ -27,7 +27,7 @@ from .fields import allowed, fit, metavar
 
 
 T = TypeVar("T")
-USAGE = "usage: peira train ALGORITHM ENV [--field value ...]"
+USAGE = "usage: peira train ALGORITHM ENV [--data PATH] [--field value ...]"
 SEEDS = " `5` is the seeds 0 to 4, `3,7` those two and `5,` only that one."
 
 
@@ -39,6 +39,8 @@ class Options:
     """Name of the run; algorithm, environment and time when not given."""
     runs: str = "runs"
     """Directory of the run's directory."""
+    data: str | None = None
+    """A dataset to learn from; the environment then evaluates only."""
     config: str | None = None
     """A config.toml to repeat; flags override it."""
     env_kwargs: tuple[str, ...] = ()

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from ..algos import get
-from ..core import Algorithm, BadConfig, Box, Env, is_space, Policy, RunFault, Spec
-from ..core.checks import describe as describe_space
+from ..core import Algorithm, BadConfig, Env, Policy, RunFault
 from ..engine import faults, policies
 from ..engine.evaluate import Episodes, evaluation_seed, evaluator, play
 from ..engine.faults import Again
 from ..engine.policies import LoadedPolicy
+from ..engine.problem import form, in_words
 from ..engine.record import write_video
 from ..engine.run import Run
 from ..envs import Care, Hosted, make, shut
@@ -38,28 +37,21 @@ class Shelf(NamedTuple):
         if form(needs) != form(has):
             shut(world)
             raise BadConfig(
-                f"the policy sees {describe_space(needs.obs)} and chooses from "
-                f"{describe_space(needs.action)}, but the environment shows "
-                f"{describe_space(has.obs)} and takes {describe_space(has.action)}"
+                f"the policy is for {in_words(needs)}, but the environment has "
+                f"{in_words(has)}"
             )
         return world
 
     def _open(self, env: Any, envs: int) -> Env | Hosted:
         if env is not None:
             return make(env, envs=envs)
-        if self.run is None:
-            raise BadConfig("this policy is of no run: name an environment (--env)")
-        config = self.run.config
+        config = {} if self.run is None else self.run.config
+        if config.get("env") is None:
+            of = "of no run" if self.run is None else "learned without an environment"
+            raise BadConfig(f"this policy is {of}: name one (--env)")
         backend = config["plan"].get("backend", "auto")
         kwargs = config.get("env_kwargs", {})
         return make(config["env"], envs=envs, backend=backend, **kwargs)
-
-
-def form(spec: Spec) -> Any:
-    """What has to be the same where a policy is to act; bounds may differ."""
-    plain = lambda s: (s.shape, s.dtype) if isinstance(s, Box) else s
-    spaces = jax.tree.map(plain, (spec.obs, spec.action), is_leaf=is_space)
-    return spaces, spec.masked
 
 
 def shelf(path: Run | str | Path, algorithm: type[Algorithm] | None = None) -> Shelf:

@@ -15,10 +15,11 @@ from . import Parser
 from .fields import build
 from .flags import Options, parse, USAGE, Wanted
 from .summary import say
-from .training import Task, usual_sinks
+from .training import Task, task_of, usual_sinks
 
 
-TABLES = {"algorithm": str, "env": str, "env_kwargs": dict, "hyper": dict, "plan": dict}
+TABLES = {"algorithm": str, "env": str, "env_kwargs": dict, "data": dict}
+TABLES |= {"hyper": dict, "plan": dict}
 
 
 def command(words: Sequence[str]) -> None:
@@ -43,10 +44,12 @@ def command(words: Sequence[str]) -> None:
     plan = build(Plan, config.get("plan", {}))
     default = Wanted(algorithm, plan, Options())
     wanted = parse(flags, default, prog=f"peira train {name} ENV")
-    if "env" not in config:
-        raise BadConfig(f"which environment? {USAGE}")
+    data = wanted.options.data or config.get("data", {}).get("path")
+    if "env" not in config and data is None:
+        raise BadConfig(f"which environment, or which dataset (--data)? {USAGE}")
     kwargs = config.get("env_kwargs", {}) | pairs(wanted.options.env_kwargs)
-    train(Task(wanted.algorithm, config["env"], wanted.plan, kwargs), wanted.options)
+    env = config.get("env")
+    train(task_of(wanted.algorithm, env, wanted.plan, kwargs, data), wanted.options)
 
 
 def train(task: Task, options: Options) -> None:

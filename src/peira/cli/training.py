@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..algos import catalogue, get
-from ..core import Algorithm, BadConfig, EnvironmentFault, unknown
+from ..core import Algorithm, BadConfig, DataFault, EnvironmentFault, unknown
+from ..data import check, Dataset, read
 from ..engine.fields import hints, plain, rebuild
 from ..engine.plan import Plan
+from ..engine.problem import Problem
 from ..engine.run import Run
 from ..engine.sinks import make_sink, Sink
-from ..engine.train import Problem, train as train_run
+from ..engine.train import train as train_run
 from ..envs import shut
 from . import LATER
 from .fields import build
@@ -24,8 +26,9 @@ from .showing import curve_of, watch
 
 def train(
     algorithm: str | Algorithm,
-    env: Any,
+    env: Any = None,
     *,
+    data: Dataset | str | Path | None = None,
     name: str | None = None,
     runs: str | Path = "runs",
     env_kwargs: Mapping[str, Any] | None = None,
@@ -36,7 +39,9 @@ def train(
     """Train and return the run.
 
     `algorithm` is a catalogued name, or an `Algorithm` of any class; `env` an id, an
-    environment, or a callable that makes one. The other fields are those of the plan
+    environment, or a callable that makes one. With `data`, a dataset or where one lies,
+    that is learned from, and the environment (the one it was collected in, if none is
+    given and it can be made) only evaluates. The other fields are those of the plan
     (`steps`, `seeds`, ...) and, with a name, of the algorithm. Raises `PeiraError`
     for what cannot be, before anything is written. `sinks` names where progress goes
     (`peira.engine.sinks`); by default the terminal.
@@ -49,7 +54,8 @@ def train(
             raise unknown("field", field, [*own, *hints(Plan)])
     if isinstance(algorithm, str):
         algorithm = build(get(algorithm), rest)
-    task = Task(algorithm, env, build(Plan, planned), dict(env_kwargs or {}))
+    plan, kwargs = build(Plan, planned), dict(env_kwargs or {})
+    task = task_of(algorithm, env, plan, kwargs, data)
     sinks = usual_sinks() if sinks is None else sinks
     return task.start(name=name, runs=Path(runs), sinks=sinks, film=film)
 
@@ -58,6 +64,7 @@ def resume(
     run: Run | str | Path,
     *,
     env: Any = None,
+    data: Dataset | str | Path | None = None,
     algorithm: type[Algorithm] | None = None,
     sinks: Sequence[str] | None = None,
     film: bool = True,
@@ -65,9 +72,9 @@ def resume(
 ) -> Run:
     """Go on exactly where a run stopped; a finished run comes back as it is.
 
-    `env` and `algorithm`, where they are not known by a name, are the callable and
-    the class that the run began with. `changes` are fields of the plan that may change
-    under way, above all more `steps`.
+    `env`, `data` and `algorithm`, where they are not known by a name, are the callable,
+    the dataset and the class that the run began with. `changes` are fields of the plan
+    that may change under way, above all more `steps`.
     """
     if not isinstance(run, Run):
         run = Run.open(run)
@@ -82,6 +89,7 @@ def resume(
         config["env"] if env is None else env,
         rebuild(Plan, config["plan"]),
         config.get("env_kwargs", {}),
+        Source.again(config.get("data"), data),
     )
     sinks = usual_sinks() if sinks is None else sinks
     made = [make_sink(sink, run.path) for sink in sinks]
@@ -101,6 +109,56 @@ def change(run: Run, changes: Mapping[str, Any]) -> None:
     run.amend(plain(plan))
 
 
+class Source(NamedTuple):
+    """A dataset, and what the configuration says of it."""
+
+    data: Dataset
+    path: str | None
+    """None where it is of no file."""
+    fingerprint: str
+
+    @classmethod
+    def of(cls, data: Dataset | str | Path) -> "Source":
+        """Read what is not read yet. Raises `DataFault`."""
+        path = None if isinstance(data, Dataset) else str(data)
+        found = check(data) if isinstance(data, Dataset) else read(data)
+        return cls(found, path, found.fingerprint())
+
+    @property
+    def said(self) -> dict[str, Any]:
+        return {"path": self.path, "fingerprint": self.fingerprint}
+
+    @classmethod
+    def again(cls, said: Mapping[str, Any] | None, data: Any) -> "Source | None":
+        """The dataset that a run began with; raises `DataFault` for another."""
+        if said is None:
+            return None
+        if data is None and said["path"] is None:
+            raise DataFault("the dataset of this run is of no file: hand it over again")
+        found = cls.of(said["path"] if data is None else data)
+        if found.fingerprint != said["fingerprint"]:
+            where = found.path or "the dataset"
+            raise DataFault(f"{where} is not what this run began with")
+        return found._replace(path=said["path"])
+
+
+def task_of(
+    algorithm: Algorithm,
+    env: Any,
+    plan: Plan,
+    env_kwargs: dict[str, Any],
+    data: Dataset | str | Path | None,
+) -> "Task":
+    """A training; evaluated where its dataset was collected, if nobody says where."""
+    source = None if data is None else Source.of(data)
+    if source is None and env is None:
+        raise BadConfig("which environment, or which dataset (--data)?")
+    if source is not None and env is None and "env" in source.data.meta:
+        env = source.data.meta["env"]
+        env_kwargs = dict(source.data.meta.get("env_kwargs", {})) | env_kwargs
+    return Task(algorithm, env, plan, env_kwargs, source)
+
+
 class Task(NamedTuple):
     """A training before it has a place on disk."""
 
@@ -108,13 +166,15 @@ class Task(NamedTuple):
     env: Any
     plan: Plan
     env_kwargs: dict[str, Any]
+    source: Source | None = None
 
     @property
     def config(self) -> dict[str, Any]:
         return {
             "algorithm": name_of(type(self.algorithm)),
-            "env": env_name(self.env),
+            "env": None if self.env is None else env_name(self.env),
             "env_kwargs": self.env_kwargs,
+            **({} if self.source is None else {"data": self.source.said}),
             "hyper": plain(self.algorithm),
             "plan": plain(self.plan),
         }
@@ -123,8 +183,12 @@ class Task(NamedTuple):
         """Raise `PeiraError` if the algorithm cannot serve the environment or the
         plan's counts do not fit."""
         here = dataclasses.replace(self.plan, processes=False)  # they start slowly
-        world, _ = Problem(self.algorithm, self.env, here, "", self.env_kwargs).open()
+        data = self.source and self.source.data
+        one = Problem(self.algorithm, self.env, here, "", self.env_kwargs, data)
+        world, _ = one.open()
         shut(world)
+        if data is not None:
+            shut(one.arena())
 
     def start(
         self, *, name: str | None, runs: Path, sinks: Sequence[str], film: bool
@@ -151,11 +215,12 @@ class Task(NamedTuple):
                 name=run.config["algorithm"],
                 sinks=sinks,
                 env_kwargs=self.env_kwargs,
+                data=self.source and self.source.data,
                 resume=resume,
             )
         except KeyboardInterrupt as stop:
             raise type(stop)(f"go on with: peira resume {run.path}") from None
-        if film:
+        if film and self.env is not None:
             curve_of(run)
             with contextlib.suppress(EnvironmentFault):  # not every world can be drawn
                 watch(run, env=self.env, algorithm=type(self.algorithm))
@@ -163,7 +228,9 @@ class Task(NamedTuple):
 
     def fresh_name(self, runs: Path) -> str:
         """Algorithm, environment and time; numbered where that is taken."""
-        where = env_name(self.env).replace("/", "-").replace(":", "-")
+        here = self.env is None and self.source and Path(self.source.path or "data")
+        where = here.name if here else env_name(self.env)
+        where = where.replace("/", "-").replace(":", "-")
         first = name = f"{name_of(type(self.algorithm))}-{where}-{now()}"
         count = 1
         while (runs / name).exists():

@@ -51,6 +51,10 @@ class RunFault(PeiraError):
     """A run directory cannot be read or written."""
 
 
+class DataFault(PeiraError):
+    """A dataset cannot be read, or is not what it says."""
+
+
 class Terminated(KeyboardInterrupt):
     """The system asks to end, not a person."""
 

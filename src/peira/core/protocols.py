@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, PyTree
 
-from .checks import check_fields, Unsupported
+from .checks import BadConfig, check_fields, Unsupported
 from .spaces import Space
 from .types import Action, Extras, Key, Obs, Outcome, Report, Spec, TimeStep, Transition
 
@@ -74,8 +74,19 @@ class Rhythm(NamedTuple):
     """Updates per learning."""
 
 
-class Store(eqx.Module, Generic[Kept, Batch]):
-    """How experience is kept and dealt out again."""
+class Source(eqx.Module, Generic[Kept, Batch]):
+    """What experience is dealt from, update by update."""
+
+    @abc.abstractmethod
+    def sample(self, kept: Kept, *, key: Key) -> Batch: ...
+
+    @abc.abstractmethod
+    def heed(self, kept: Kept, batch: Batch, report: Report) -> Kept:
+        """Take note of how surprising a batch was."""
+
+
+class Store(Source[Kept, Batch]):
+    """How fresh experience is kept and dealt out again."""
 
     @abc.abstractmethod
     def rhythm(self, *, envs: int) -> Rhythm:
@@ -94,13 +105,6 @@ class Store(eqx.Module, Generic[Kept, Batch]):
         """Nothing follows the newest step of the environments that were lost: their
         next step opens an episode."""
 
-    @abc.abstractmethod
-    def sample(self, kept: Kept, *, key: Key) -> Batch: ...
-
-    @abc.abstractmethod
-    def heed(self, kept: Kept, batch: Batch, report: Report) -> Kept:
-        """Take note of how surprising a batch was."""
-
 
 class Algorithm(eqx.Module, Generic[State, Batch]):
     """A frozen pytree of hyper-parameters with four pure functions.
@@ -118,8 +122,9 @@ class Algorithm(eqx.Module, Generic[State, Batch]):
         check_fields(self)
 
     @abc.abstractmethod
-    def store(self, spec: Spec) -> Store[Any, Batch]:
-        """How it wants experience kept and dealt out."""
+    def store(self, spec: Spec) -> Source[Any, Batch]:
+        """How it wants experience kept and dealt out; a `Source` that is no `Store`
+        deals from a fixed dataset only."""
 
     @abc.abstractmethod
     def init(self, spec: Spec, *, key: Key) -> State:
@@ -137,6 +142,15 @@ def check_serves(algorithm: Algorithm, spec: Spec) -> None:
     """Raise `Unsupported` if the algorithm cannot act in the problem's action space."""
     if not isinstance(spec.action, tuple(algorithm.serves)):
         raise Unsupported(type(algorithm), spec.action)
+
+
+def keeper(algorithm: Algorithm, spec: Spec) -> Store:
+    """How it keeps fresh experience; raises `BadConfig` if it keeps none."""
+    store = algorithm.store(spec)
+    if not isinstance(store, Store):
+        name = type(algorithm).__name__
+        raise BadConfig(f"{name} learns from a dataset only: name one with --data")
+    return store
 
 
 def is_space(x: Any) -> bool:

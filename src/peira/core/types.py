@@ -15,6 +15,23 @@ Extras: TypeAlias = PyTree[Shaped[Arrays, "..."]]
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 
 
+class Facts(eqx.Module):
+    """What is known of a fixed dataset before any of it is learned from."""
+
+    mean: PyTree[Float[Arrays, "..."]]
+    """Of every number of an observation, over all steps."""
+    std: PyTree[Float[Arrays, "..."]]
+    """Standard deviation of the same."""
+    steps: int = eqx.field(static=True)
+    episodes: int = eqx.field(static=True)
+    longest: int = eqx.field(static=True)
+    """Steps of the longest episode."""
+    best: float = eqx.field(static=True)
+    """Highest return of an episode."""
+    worst: float = eqx.field(static=True)
+    """Lowest return of an episode."""
+
+
 class Spec(eqx.Module):
     """What an algorithm may know of a problem before it has seen any of it."""
 
@@ -26,6 +43,8 @@ class Spec(eqx.Module):
     """Whether every time step says which actions are legal."""
     updates: int = eqx.field(static=True, default=1_000_000)
     """How many updates the run intends: the horizon of every schedule."""
+    data: Facts | None = None
+    """Where a dataset is learned from, what is known of it."""
 
 
 class TimeStep(eqx.Module):
@@ -77,8 +96,8 @@ class Sample(eqx.Module):
     """
 
     steps: Transition
-    weight: Float[Array, " batch"]
-    index: Int[Array, " batch"]
+    weight: Float[Arrays, "*n"]
+    index: Int[Arrays, "*n"]
 
 
 class Report(eqx.Module):

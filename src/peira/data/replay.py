@@ -158,10 +158,11 @@ class Prioritised(Store[Shelf, Sample]):
         if report.surprise is None:
             raise BadConfig("a prioritised replay needs the surprise of every item")
         priority = (jnp.abs(report.surprise) + self.epsilon) ** self.alpha
+        index = jnp.asarray(batch.index)
         # After a failed update every item stays as surprising as it was.
-        old = sumtree.read(kept.tree, batch.index)
+        old = sumtree.read(kept.tree, index)
         priority = jnp.where(jnp.isfinite(priority), priority, old)
-        tree = sumtree.write(kept.tree, batch.index, priority)
+        tree = sumtree.write(kept.tree, index, priority)
         peak = jnp.maximum(kept.peak, priority.max())
         return Shelf(kept.ring, tree, peak, kept.served + 1)
 

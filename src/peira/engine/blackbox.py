@@ -17,8 +17,9 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from ..core import Algorithm, Discrete, Key, root, RunFault, Spec, TimeStep
+from ..core import Algorithm, Discrete, keeper, Key, root, RunFault, Spec, TimeStep
 from ..core.spaces import zeros
+from ..data import dealt, sketch
 from . import arrays, policies
 from .files import new_folder
 from .loop import example
@@ -73,10 +74,14 @@ def replay(folder: Path, get: Callable[[str], type[Algorithm]]) -> dict[str, Any
 def outline(algorithm: Algorithm, spec: Spec, envs: int) -> dict[str, PyTree]:
     """An update before any experience, for its shapes."""
     learner = algorithm.init(spec, key=root(0))
+    if spec.data is not None:
+        deal = dealt(algorithm.store(spec))
+        batch = deal.sample(sketch(spec, deal), key=root(0))
+        return {"learner": learner, "batch": batch, "key": root(0)}
     legal = jnp.ones((1, choices(spec.action)), bool) if spec.masked else None
     obs = jax.tree.map(lambda x: jnp.asarray(x)[None], zeros(spec.obs))
     t = TimeStep(obs, jnp.zeros(1), jnp.ones(1, bool), legal)
-    store = algorithm.store(spec)
+    store = keeper(algorithm, spec)
     kept = store.init(example(algorithm, learner, t), envs=envs)
     batch = store.sample(kept, key=root(0))
     return {"learner": learner, "batch": batch, "key": root(0)}

@@ -7,6 +7,7 @@ before b-1, so that block b can be collected while block b-1 is learned from. Wh
 policy acts is thus a function of b alone, never of timing.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,11 +21,11 @@ from ..core import (
     BadConfig,
     check_serves,
     fold,
+    keeper,
     Key,
     Metrics,
     Policy,
     Spec,
-    Store,
     TimeStep,
     Transition,
 )
@@ -37,7 +38,8 @@ class Beat(NamedTuple):
 
     algorithm: Algorithm
     spec: Spec
-    store: Store
+    store: Any
+    """A `Store`; a `Deal`, where a dataset is learned from."""
     envs: int
     block: int
     """Steps of each environment per block."""
@@ -60,7 +62,7 @@ class Beat(NamedTuple):
 def beat(algorithm: Algorithm, spec: Spec, plan: Plan, *, envs: int) -> Beat:
     """Count out a run; raises `BadConfig` when the counts do not fit."""
     check_serves(algorithm, spec)
-    store = algorithm.store(spec)
+    store = keeper(algorithm, spec)
     rhythm = store.rhythm(envs=envs)
     block = plan.block or max(1, rhythm.every // envs)
     stride = block * envs
@@ -77,7 +79,7 @@ def beat(algorithm: Algorithm, spec: Spec, plan: Plan, *, envs: int) -> Beat:
             f"Plan.steps = {plan.steps}: nothing would be learned, because the first "
             f"update comes after {rhythm.warmup} steps"
         )
-    known = Spec(spec.obs, spec.action, spec.masked, (blocks - warmup) * updates)
+    known = dataclasses.replace(spec, updates=(blocks - warmup) * updates)
     return Beat(
         algorithm,
         known,
@@ -170,10 +172,11 @@ def learn(
     count: Int[Array, ""],
     key: Key,
     seeds: str | None = None,
+    updates: Int[Array, ""] | None = None,
 ) -> tuple[PyTree, PyTree, Account]:
-    """The updates of one block; `count` is how many went before, `seeds` the name of
-    the axis along which others learn. Unless failed updates are skipped, one ends the
-    block for all."""
+    """The updates of one block, or so many; `count` is how many went before, `seeds`
+    the name of the axis along which others learn. Unless failed updates are skipped,
+    one ends the block for all."""
     algorithm, store = beat.algorithm, beat.store
 
     def update(i: Array, learner: PyTree, kept: PyTree) -> tuple[Any, Any, Account]:
@@ -199,7 +202,8 @@ def learn(
 
     # The number of updates is hidden from XLA: it would unroll a loop of one, fuse the
     # reading of the store with the writing before it, and to do so copy the store.
-    last = jax.lax.optimization_barrier(jnp.array(beat.updates))
+    last = jnp.array(beat.updates) if updates is None else updates
+    last = jax.lax.optimization_barrier(last)
     names = jax.eval_shape(update, count, learner, kept)[2].sums
     start = (jnp.array(0), jnp.array(False), learner, kept, nothing(names))
     return jax.lax.while_loop(go_on, step, start)[2:]

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from ..core.checks import BadConfig, check_fields, Count, Positive
+from ..core.checks import BadConfig, check_fields, Count, Positive, Whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Plan:
     the run."""
 
     steps: Count = 100_000
-    """Environment steps, over all environments of a seed."""
+    """Environment steps, over all environments of a seed; from a dataset, updates."""
     seeds: tuple[int, ...] = (0,)
     """Seeds; each is a run of its own."""
     envs: Count | None = None
@@ -43,6 +43,8 @@ class Plan:
     """MiB that the process of a host environment may hold (Linux); else no limit."""
     on_nan: Literal["stop", "skip"] = "stop"
     """When a loss or gradient is not finite: stop and say where, or skip the step."""
+    resident: Whole = 4000
+    """MiB of a dataset that may lie on the device; a larger one is read as needed."""
     processes: bool = False
     """Step host environments in a process each."""
     backend: Literal["auto", "jax", "gymnasium"] = "auto"

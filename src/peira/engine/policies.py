@@ -4,15 +4,17 @@ A policy is rebuilt from its algorithm's name in the catalogue, its hyper-parame
 its problem, and then filled with the saved arrays. No code is read from the file.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import PyTree
 
-from ..core import Algorithm, is_space, PeiraError, Policy, root, RunFault, Spec
+from ..core import Algorithm, Facts, is_space, PeiraError, Policy, root, RunFault, Spec
 from ..core.spaces import from_json, to_json
 from . import arrays
 from .fields import plain, rebuild
@@ -64,6 +66,7 @@ def heading(algorithm: Algorithm, name: str, spec: Spec) -> dict[str, Any]:
         "action": to_json(spec.action),
         "masked": spec.masked,
         "updates": spec.updates,
+        "data": counts(spec.data),
     }
 
 
@@ -115,4 +118,22 @@ def described(
     for space in jax.tree.leaves((obs, action), is_leaf=is_space):
         if math.prod(space.shape) > LARGEST:
             raise RunFault(f"a space of shape {space.shape} is too large")
-    return name, algorithm, Spec(obs, action, bool(about["masked"]), about["updates"])
+    data = facts_like(obs, about.get("data"))
+    masked, updates = bool(about["masked"]), int(about["updates"])
+    return name, algorithm, Spec(obs, action, masked, updates, data)
+
+
+def counts(facts: Facts | None) -> dict[str, Any] | None:
+    """What is known of a dataset, but for what the learner holds itself."""
+    if facts is None:
+        return None
+    fixed = [f.name for f in dataclasses.fields(facts) if f.metadata.get("static")]
+    return {name: getattr(facts, name) for name in fixed}
+
+
+def facts_like(obs: PyTree, said: dict[str, Any] | None) -> Facts | None:
+    """The like of what `counts` was made of."""
+    if said is None:
+        return None
+    nothing = jax.tree.map(lambda s: np.zeros(s.shape, "f4"), obs, is_leaf=is_space)
+    return Facts(nothing, nothing, **said)

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ from jaxtyping import PyTree
 
 from ..core import (
     Algorithm,
-    BadConfig,
     Env,
     EnvironmentFault,
     fold,
@@ -28,85 +27,45 @@ from ..core import (
     Spec,
     Terminated,
 )
-from ..envs import Care, Hosted, make, shut
+from ..data import Dataset
+from ..envs import Hosted, shut
 from . import blackbox, checkpoint, faults, policies
 from .arrays import is_key
 from .compiled import Compiled
 from .evaluate import evaluation_seed, Evaluator, evaluator
+from .from_data import FromData
 from .hosted import HostedLoop
-from .loop import Beat, beat
+from .loop import Beat
 from .parallel import orphaned, side_by_side
 from .plan import Plan
+from .problem import MakeEnv, Problem, World
 from .run import Run
 from .signals import stop_signal
 from .sinks import Sink
 
 
-MakeEnv: TypeAlias = Any  # an id, a callable, an environment
 ROWS = 100  # lines in the log of a run
-
-
-class Problem(NamedTuple):
-    """Everything that makes one training, before any of it has run."""
-
-    algorithm: Algorithm
-    env: MakeEnv
-    plan: Plan
-    name: str
-    kwargs: Mapping[str, Any]
-
-    def make(self, envs: int) -> Env | Hosted:
-        plan = self.plan
-        return make(
-            self.env,
-            envs=envs,
-            backend=plan.backend,
-            processes=plan.processes,
-            care=Care(plan.on_fault == "restart", plan.patience, plan.memory),
-            **self.kwargs,
-        )
-
-    def open(self) -> tuple[Env | Hosted, Beat]:
-        """The world to train in, and the run counted out."""
-        envs = self.plan.envs or getattr(type(self.algorithm), "actors", 1)
-        world = self.make(envs)
-        try:
-            if isinstance(world, Hosted) and world.envs != envs:
-                envs = own_number(world, self.plan)
-            return world, beat(self.algorithm, world.spec, self.plan, envs=envs)
-        except BaseException:
-            shut(world)
-            raise
-
-
-def own_number(world: Hosted, plan: Plan) -> int:
-    """How many environments a vector environment brings; raises `BadConfig` where the
-    plan asks for another number."""
-    if plan.envs:
-        raise BadConfig(
-            f"Plan.envs = {plan.envs}: {world.name} brings {world.envs} environments; "
-            "leave it out"
-        )
-    return world.envs
 
 
 def train(
     algorithm: Algorithm,
-    env: MakeEnv,
+    env: MakeEnv | None,
     plan: Plan,
     run: Run,
     *,
     name: str,
     sinks: Sequence[Sink] = (),
     env_kwargs: Mapping[str, Any] | None = None,
+    data: Dataset | None = None,
     resume: bool = False,
 ) -> None:
-    """Collect, learn, evaluate, log, checkpoint and save the policy of every seed.
+    """Collect (unless there is a dataset to learn from), learn, evaluate, log,
+    checkpoint and save the policy of every seed.
 
     Raises `KeyboardInterrupt` after saving when asked to stop, `NumericalFault` with
     the last checkpoint intact when a metric is not finite.
     """
-    problem = Problem(algorithm, env, plan, name, dict(env_kwargs or {}))
+    problem = Problem(algorithm, env, plan, name, dict(env_kwargs or {}), data)
     with run.held():
         started = time.perf_counter()
         try:
@@ -178,7 +137,7 @@ class Trainer:
     def __init__(
         self,
         problem: Problem,
-        world: Env | Hosted,
+        world: World,
         beat: Beat,
         run: Run,
         seeds: tuple[int, ...],
@@ -188,18 +147,9 @@ class Trainer:
         self.seeds, self.sinks = seeds, sinks
         self.logs = [run.seed(s) for s in seeds]
         self.schedule = schedule(beat, problem.plan)
-        self.loop = (
-            HostedLoop(beat, world, seeds)
-            if isinstance(world, Hosted)
-            else Compiled(beat, world, seeds)
-        )
-        plan = problem.plan
-        self.arena = problem.make(min(plan.episodes, 10))
-        modes = {"greedy": False} | ({"explore": True} if plan.stochastic else {})
-        self.evaluators: dict[str, Evaluator] = {
-            mode: evaluator(self.arena, episodes=plan.episodes, explore=explore)
-            for mode, explore in modes.items()
-        }
+        self.arena = problem.arena()
+        self.loop = loop(world, beat, seeds, problem.plan)
+        self.evaluators = evaluators(self.arena, problem.plan)
 
     @property
     def step(self) -> int:
@@ -355,6 +305,29 @@ class Trainer:
             return life, meta
         learner = extend(self.beat.algorithm, life.learner, old=old, new=new)
         return dataclasses.replace(life, learner=learner), meta
+
+
+def loop(
+    world: World, beat: Beat, seeds: tuple[int, ...], plan: Plan
+) -> HostedLoop | Compiled | FromData:
+    """The loop for what is learned from."""
+    match world:
+        case Hosted():
+            return HostedLoop(beat, world, seeds)
+        case Dataset():
+            return FromData(beat, world, seeds, resident=plan.resident * 2**20)
+    return Compiled(beat, world, seeds)
+
+
+def evaluators(arena: Env | Hosted | None, plan: Plan) -> dict[str, Evaluator]:
+    """How to evaluate, by the name of the mode; none where there is no environment."""
+    if arena is None:
+        return {}
+    modes = {"greedy": False} | ({"explore": True} if plan.stochastic else {})
+    return {
+        mode: evaluator(arena, episodes=plan.episodes, explore=explore)
+        for mode, explore in modes.items()
+    }
 
 
 def extend(algorithm: Algorithm, learner: PyTree, *, old: Spec, new: Spec) -> PyTree:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import Action, Env, Outcome, Spec, TimeStep
+from ..core import Action, Outcome, Spec, TimeStep
 
 
 class Care(NamedTuple):
@@ -77,7 +77,7 @@ def episode_seed(seed: int, env: int, episode: int) -> int:
     return int(np.random.SeedSequence((seed, env, episode)).generate_state(1)[0])
 
 
-def shut(env: Env | Hosted) -> None:
+def shut(env: object) -> None:
     """Close what has to be closed."""
     if isinstance(env, Hosted):
         env.close()

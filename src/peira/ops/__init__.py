@@ -21,6 +21,7 @@ from .learning import (
 )
 from .moments import Moments
 from .returns import gae, lambda_return, n_step
+from .standard import Standard, Standardised
 
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Moments",
     "MultiCategorical",
     "Number",
+    "Standard",
+    "Standardised",
     "TanhGaussian",
     "Trainable",
     "choose",

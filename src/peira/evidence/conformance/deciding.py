@@ -14,7 +14,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ...core import Algorithm, Key, Policy, root, TimeStep
+from ...core import Algorithm, keeper, Key, Policy, root, TimeStep
 from ...engine.compiled import advance, begin, Life
 from ...engine.loop import Beat, beat, strong
 from ...engine.plan import Plan
@@ -91,7 +91,7 @@ def kinds_served(cls: type[Algorithm]) -> list[Kind]:
 def counted(algorithm: Algorithm, world: Tabular, updates: int) -> Beat:
     """A run of so many updates; of fewer where each takes much experience."""
     envs = getattr(type(algorithm), "actors", 1)
-    rhythm = algorithm.store(world.spec).rhythm(envs=envs)
+    rhythm = keeper(algorithm, world.spec).rhythm(envs=envs)
     each = -(-rhythm.every // rhythm.updates)
     updates = int(np.clip(PACE * updates // each, updates // FIRST, updates))
     plan = Plan(steps=rhythm.warmup + each * updates, on_nan="skip")

@@ -15,6 +15,7 @@ from ...core import (
     Box,
     Discrete,
     is_space,
+    keeper,
     Key,
     MultiBinary,
     MultiDiscrete,
@@ -88,7 +89,7 @@ def instant(spec: Spec, n: int, *, key: Key) -> TimeStep:
 def experience(algorithm: Algorithm, spec: Spec, state: Any, *, key: Key) -> Transition:
     """A block `(time, env, ...)` in which the algorithm chose the actions."""
     k_now, k_next, k_act, k_reward, k_end = jr.split(key, 5)
-    rhythm = algorithm.store(spec).rhythm(envs=ENVS)
+    rhythm = keeper(algorithm, spec).rhythm(envs=ENVS)
     block = max(STEPS, rhythm.every // ENVS, rhythm.warmup // ENVS)
     n = block * ENVS
     now, then = instant(spec, n, key=k_now), instant(spec, n, key=k_next)
@@ -121,14 +122,14 @@ def birth(algorithm: Algorithm, spec: Spec, *, key: Key) -> Life:
     state = algorithm.init(spec, key=k_init)
     block = experience(algorithm, spec, state, key=k_example)
     example = jax.tree.map(lambda x: x[0, 0], block)
-    return Life(state, algorithm.store(spec).init(example, envs=ENVS))
+    return Life(state, keeper(algorithm, spec).init(example, envs=ENVS))
 
 
 def turn(algorithm: Algorithm, spec: Spec, life: Life, *, key: Key) -> Any:
     """Act, keep, deal and learn, once: the life after it, what was dealt and what was
     reported."""
     k_live, k_sample, k_update = jr.split(key, 3)
-    store = algorithm.store(spec)
+    store = keeper(algorithm, spec)
     kept = store.add(life.kept, experience(algorithm, spec, life.state, key=k_live))
     batch = store.sample(kept, key=k_sample)
     state, report = algorithm.update(life.state, batch, key=k_update)
@@ -190,6 +191,6 @@ def script(algorithm: Algorithm, spec: Spec) -> Any:
     keys = jnp.stack(keys_of(0))
     written = jax.make_jaxpr(lambda k: behaviour(algorithm, spec, k))(keys)
     arrays = [jr.key_data(x) if is_key(x) else x for x in written.consts]
-    rhythm = algorithm.store(spec).rhythm(envs=ENVS)
+    rhythm = keeper(algorithm, spec).rhythm(envs=ENVS)
     text = re.sub("0x[0-9a-f]+", "", str(written))
     return rhythm, text, [np.asarray(x).tobytes() for x in arrays]

@@ -1,0 +1,162 @@
+"""Learning from a fixed dataset: thousands of updates per dispatch, and no world.
+
+A dataset that fits lies on the device, shared by all seeds. Of a larger one the batches
+of the next updates are looked up on the host; they are the very same batches.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PyTree
+
+from ..core import Algorithm, check_serves, fold, Key, root
+from ..data import Dataset, dealt, Queue, Queued, Shelves
+from .loop import Account, Beat, learn, strong, together
+from .plan import Plan
+
+
+AHEAD = 128 * 2**20  # bytes of batches that are looked up in advance
+MOST = 1000  # updates of the same
+
+
+def beat_from(algorithm: Algorithm, data: Dataset, plan: Plan) -> Beat:
+    """A run counted out, a block being an update; raises `BadConfig`."""
+    spec = dataclasses.replace(data.spec, updates=plan.steps, data=data.facts())
+    check_serves(algorithm, spec)
+    return Beat(
+        algorithm,
+        spec,
+        dealt(algorithm.store(spec)),
+        envs=1,
+        block=1,
+        blocks=plan.steps,
+        warmup=0,
+        updates=1,
+        overlap=False,
+        on_nan=plan.on_nan,
+    )
+
+
+class Life(eqx.Module):
+    """The whole of a run under way; the dataset does not change."""
+
+    learner: PyTree
+    count: Int[Array, "*seed"]
+    key: Key
+
+
+class FromData:
+    """The loop for a dataset; one seed, or several side by side."""
+
+    def __init__(
+        self, beat: Beat, data: Dataset, seeds: tuple[int, ...], *, resident: int
+    ):
+        """`resident` is how many bytes of a dataset may lie on the device."""
+        self.beat, self.seeds = beat, seeds
+        self.done = 0
+        self.failed = [-1] * len(seeds)
+        self.shelves: Shelves = beat.store.shelve(data)
+        self.streams = size(self.shelves) > resident
+        if not self.streams:
+            self.shelves = jax.device_put(self.shelves)
+        many = len(seeds) > 1
+        axis = "seed" if many else None
+        source = beat._replace(store=Queued()) if self.streams else beat
+
+        def start(key: Key) -> Life:
+            learner = beat.algorithm.init(beat.spec, key=fold(key, "init"))
+            return strong(Life(learner, jnp.array(0), key))
+
+        def chunk(life: Life, kept: Any, updates: Array) -> tuple[Life, Account]:
+            learner, _, account = learn(
+                source,
+                life.learner,
+                kept,
+                count=life.count,
+                key=life.key,
+                seeds=axis,
+                updates=updates,
+            )
+            return Life(learner, life.count + updates, life.key), account
+
+        def draw(key: Key, count: Array) -> Array:
+            at = lambda i: fold(key, "sample", count + i)
+            keys = jax.vmap(at)(jnp.arange(self.ahead))
+            return jax.vmap(lambda k: beat.store.draw(self.shelves.steps, key=k))(keys)
+
+        over_seeds = (0, 0 if self.streams else None, None)
+        wide = jax.vmap(chunk, over_seeds, axis_name=axis) if many else chunk
+        self._chunk = jax.jit(wide, donate_argnums=0)
+        self._draw = jax.jit(jax.vmap(draw) if many else draw)
+        keys = [root(s) for s in seeds]
+        self.life = jax.jit(jax.vmap(start) if many else start)(
+            jnp.stack(keys) if many else keys[0]
+        )
+
+    @property
+    def ahead(self) -> int:
+        """Updates whose batches are looked up in advance."""
+        steps = self.beat.store.batch * (self.beat.store.window or 1)
+        each = 2 * size(self.shelves) * steps // self.shelves.steps
+        return max(1, min(MOST, AHEAD // max(1, each * len(self.seeds))))
+
+    def advance(self, updates: int) -> list[dict[str, float]]:
+        """Go on by some updates; what there is to log, for each seed."""
+        accounts = []
+        for kept, n in self._portions(updates):
+            self.life, account = self._chunk(self.life, kept, jnp.array(n))
+            accounts.append(account)
+        self.done += updates
+        rows = []
+        for i in range(len(self.seeds)):
+            own = [self._of(account, i) for account in accounts]
+            bad = [int(a.first) for a in own if int(a.first) >= 0]
+            self.failed[i] = bad[0] if bad else -1
+            rows.append(together(own))
+        return rows
+
+    def _portions(self, updates: int) -> Iterator[tuple[Any, int]]:
+        """What the next updates are dealt from, and how many of them."""
+        if not self.streams:
+            yield self.shelves, updates
+            return
+        for first in range(0, updates, self.ahead):
+            step = np.asarray(self._draw(self.life.key, self.life.count))
+            at = jnp.zeros(self.life.count.shape, int)
+            batches = self.beat.store.lookup(self.shelves, step)
+            yield Queue(batches, at), min(self.ahead, updates - first)
+
+    def _of(self, tree: Any, i: int) -> Any:
+        return jax.tree.map(lambda x: x[i], tree) if len(self.seeds) > 1 else tree
+
+    def learner(self, i: int) -> PyTree:
+        """What the i-th seed has learned."""
+        return self._of(self.life.learner, i)
+
+    def stored(self, i: int) -> Shelves:
+        """What the i-th seed is dealt from."""
+        return self.shelves
+
+    def save(self, i: int) -> tuple[PyTree, dict]:
+        """All of the i-th seed's run, as arrays and plain JSON."""
+        return self._of(self.life, i), {"blocks": self.done}
+
+    def restore(self, saved: list[tuple[PyTree, dict]]) -> None:
+        """Put back what `save` gave for each seed."""
+        lives = [tree for tree, _ in saved]
+        self.done = saved[0][1]["blocks"]
+        many = len(lives) > 1
+        self.life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
+
+    def close(self) -> None:
+        """Nothing to close: the dataset is data."""
+
+
+def size(tree: PyTree) -> int:
+    """Bytes of all arrays."""
+    return sum(x.nbytes for x in jax.tree.leaves(tree))
