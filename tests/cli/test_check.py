@@ -148,6 +148,13 @@ def test_an_instance_keeps_what_is_not_usual(asked):
     assert asked[0].given == {"clip": 0.3, "hidden": (3,), "anneal": False}
 
 
+def test_an_instance_need_not_have_defaults(home, asked, monkeypatch):
+    monkeypatch.syspath_prepend(home)
+    peira.check(checking.named("lazy:Needy")(gamma=0.7))
+    assert asked[0].given == {"gamma": 0.7}
+    assert asked[0].quick.gamma == 0.7
+
+
 @pytest.mark.parametrize("thing", [3, int, get, peira.Algorithm])
 def test_anything_else_is_no_algorithm(thing):
     with pytest.raises(BadConfig, match="is no algorithm"):

@@ -10,7 +10,7 @@ from ..algos import get
 from ..core import Algorithm, BadConfig, PeiraError
 from ..core.names import home, part
 from ..evidence.conformance import examine, Finding, Subject
-from .fields import build
+from .fields import fitted
 
 
 def check(
@@ -31,9 +31,9 @@ def check(
     if decide_within < 1:
         raise BadConfig(f"decide_within = {decide_within}: must be at least 1")
     cls = found(algorithm)
-    given = chosen(algorithm, cls) if isinstance(algorithm, Algorithm) else {}
-    made = instance(cls, fields)
-    given |= {name: getattr(made, name) for name in fields}
+    given = chosen(algorithm) if isinstance(algorithm, Algorithm) else {}
+    given |= fitted(cls, fields)
+    instance(cls, given)
     return list(examine(Subject(cls, given, updates=decide_within)))
 
 
@@ -60,10 +60,10 @@ def is_algorithm(x: Any) -> bool:
     return isinstance(x, type) and issubclass(x, Algorithm) and x is not Algorithm
 
 
-def instance(cls: type[Algorithm], fields: Mapping[str, Any]) -> Algorithm:
-    """One with some fields given; raises `BadConfig` if it cannot be made so."""
+def instance(cls: type[Algorithm], given: Mapping[str, Any]) -> Algorithm:
+    """One with these values; raises `BadConfig` if it cannot be made so."""
     try:
-        return build(cls, fields)
+        return cls(**given)
     except PeiraError:
         raise
     except Exception as error:  # whatever a user's class may raise
@@ -73,12 +73,13 @@ def instance(cls: type[Algorithm], fields: Mapping[str, Any]) -> Algorithm:
         ) from error
 
 
-def chosen(algorithm: Algorithm, cls: type[Algorithm]) -> dict[str, Any]:
+def chosen(algorithm: Algorithm) -> dict[str, Any]:
     """The fields of an instance that are not at their defaults."""
-    usual = instance(cls, {})
-    values = {f.name: getattr(algorithm, f.name) for f in dataclasses.fields(cls)}
-    return {
-        name: value
-        for name, value in values.items()
-        if not eqx.tree_equal(value, getattr(usual, name))
-    }
+    found = {}
+    for field in dataclasses.fields(algorithm):
+        value, usual = getattr(algorithm, field.name), field.default
+        if field.default_factory is not dataclasses.MISSING:
+            usual = field.default_factory()
+        if not eqx.tree_equal(value, usual):
+            found[field.name] = value
+    return found

@@ -97,12 +97,17 @@ def allowed(hint: Any) -> str:
 def build(cls: type[Config], given: Mapping[str, Any]) -> Config:
     """An instance from named values; raises `BadConfig` for a name or a value that
     does not fit."""
+    return cls(**fitted(cls, given))
+
+
+def fitted(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Named values as their fields want them; raises `BadConfig` as `build` does."""
     known, values = hints(cls), {}
     for name, value in given.items():
         if name not in known:
             raise unknown(f"field of {cls.__name__}", name, known)
         values[name] = fit(cls, name, known[name], value)
-    return cls(**values)
+    return values
 
 
 def fit(cls: type, name: str, hint: Any, value: Any) -> Any:

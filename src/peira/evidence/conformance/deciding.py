@@ -197,7 +197,7 @@ def mistaken(found: Lesson, name: str) -> str:
     about = " ".join((getattr(decisions, name).__doc__ or "").split())
     return (
         f"{wrong.sum()} of {wrong.size} times the worse way, after {found.updates} "
-        f"updates. {about}"
+        f"updates (a slow learner may need more). {about}"
     )
 
 

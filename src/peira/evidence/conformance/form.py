@@ -72,14 +72,13 @@ def change(before: Any, after: Any) -> str:
 
 def observations(subject: Subject) -> Iterator[str]:
     others = [p for p, spec in subject.problems.items() if spec.obs is not NUMBERS]
-    refusals = {p: subject.trace(p).refusal for p in others}
+    refusals = {p: e for p in others if (e := subject.trace(p).refusal)}
     for problem, error in refusals.items():
-        if error and not isinstance(error, PeiraError):
+        if not isinstance(error, PeiraError):
             yield f"{problem}: {said(error)} (raise a PeiraError to refuse it)"
-    if all(isinstance(error, PeiraError) for error in refusals.values()):
-        raise DoesNotApply(
-            f"refused: {next(iter(refusals.values()), 'there are none')}"
-        )
+    ours = [error for error in refusals.values() if isinstance(error, PeiraError)]
+    if len(ours) == len(others):
+        raise DoesNotApply(f"refused: {ours[0]}" if ours else "there are none for it")
 
 
 def keys(subject: Subject) -> Iterator[str]:
