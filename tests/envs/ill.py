@@ -85,6 +85,65 @@ class Board(gymnasium.Env):
         return self.look(), float(over and self.hand == self.column), over, False, {}
 
 
+class Candle(Puck):
+    """It goes out after 24 to 26 steps, which are not shown: nobody's clock."""
+
+    def reset(self, *, seed=None, options=None):
+        answer = super().reset(seed=seed)
+        self.length = 24 + self.np_random.integers(3)
+        return answer
+
+    def look(self):
+        return np.array([*self.place, *self.velocity, self.velocity.sum()], np.float32)
+
+    def push(self, action):
+        return super().push(action) - self.place
+
+    def ends(self):
+        return bool(self.steps >= self.length), False
+
+
+class LostAtLast(Puck):
+    """In the very last step it may be lost while time runs out, which is both."""
+
+    def lost(self):
+        return super().lost() or bool(self.steps == 30 and self.place[0] > 0)
+
+    def ends(self):
+        return self.lost(), self.steps >= 30
+
+
+class Sparing(Puck):
+    """Pays little, and seldom."""
+
+    def earn(self, action):
+        pay = 0.003 if self.place[0] > 0 else 0.002
+        return 0.0 if self.steps % 20 else pay
+
+
+class SlowMotor(Slider):
+    """The push comes near what is wanted, a fifth of the way to full at a step."""
+
+    def reset(self, *, seed=None, options=None):
+        self.motor = np.zeros(2)
+        return super().reset(seed=seed)
+
+    def push(self, action):
+        self.motor = self.motor + np.clip(action - self.motor, -0.2, 0.2)
+        return self.motor
+
+
+class Framed(Board):
+    """The board has a frame, which does not change."""
+
+    def __init__(self):
+        super().__init__()
+        self.observation_space = spaces.Box(0, 1, (6, 4), np.float32)
+
+    def look(self):
+        return np.hstack([super().look(), np.ones((6, 1), np.float32)])
+
+
 Ills = dict[type, tuple[str, str, str]]
 
 
@@ -190,9 +249,10 @@ class RewardIsAnArray(Puck):
 
 
 @ill("warning", "interface")
-class EndsAreNumbers(Puck):
+class DeathIsANumber(Puck):
     def ends(self):
-        return tuple(map(int, super().ends()))
+        lost, late = super().ends()
+        return int(lost), late
 
 
 @ill("error", "interface")
@@ -294,6 +354,23 @@ class ResetsItself(Puck):
         if any(self.ends()):
             obs, info = self.reset()
         return obs, *rest, info
+
+
+@ill("warning", "final")
+class ResetsItselfAnywhere(ResetsItself):
+    """There is a flag on the table, in a new place each time."""
+
+    def __init__(self):
+        super().__init__()
+        self.observation_space = spaces.Box(-10, 10, (11,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        gymnasium.Env.reset(self, seed=seed)
+        self.flag = self.np_random.normal(size=6)
+        return super().reset()
+
+    def look(self):
+        return np.concatenate([super().look(), self.flag], dtype=np.float32)
 
 
 @ill("error", "final")
@@ -439,7 +516,7 @@ class Saturates(Slider):
 @ill("note", "action", "no further difference above 0.5, within [-1, 1], in ")
 class SaturatesAbove(Slider):
     def push(self, action):
-        return np.minimum(action, 0.5)
+        return np.minimum(action, [0.5, 1.0])
 
 
 @ill("note", "action", "action[1] changed rewards or ends, but no observation")
@@ -528,8 +605,10 @@ class ForbidsNothing(Slots):
 
 @ill("note", "mask")
 class RefusesNothing(Slots):
+    """What it then shows is not in its space, but nobody should have done it."""
+
     def refuse(self, stone):
-        pass
+        self.left = self.left if self.mask()[stone] else 100
 
 
 @ill("error", "interface", "step raised ValueError: no more of these")

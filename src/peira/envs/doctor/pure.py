@@ -93,6 +93,7 @@ def form(world: Env, calls: list[Call]) -> Iterator[Finding]:
     first = (outline(state), outline(obs))
     if wrong := mask_form(world.spec, legal):
         yield wrong
+        return
     for n, (after, out) in enumerate(steps, 1):
         if not isinstance(out, Outcome):
             yield Finding(
