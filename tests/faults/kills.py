@@ -8,6 +8,7 @@ or after it), so that writing a checkpoint is hit as often as everything else to
 """
 
 import argparse
+import fcntl
 import functools
 import json
 import multiprocessing
@@ -108,6 +109,14 @@ def die_at(number: int) -> None:
     pieces.save_file = deadly(pieces.save_file)
 
 
+def alone(path: Path) -> None:
+    """Wait until the processes of a run's seeds have noticed that theirs is gone."""
+    if path.exists():
+        number = os.open(path, os.O_RDONLY)
+        fcntl.flock(number, fcntl.LOCK_EX)
+        os.close(number)
+
+
 def left(path: Path) -> dict[str, Any]:
     """All that a finished run leaves, but for the time that it took."""
     found: dict[str, Any] = {"config": (path / "config.toml").read_bytes()}
@@ -139,6 +148,7 @@ def campaign(kills: int, *, seed: int, home: Path, names: list[str]) -> Score:
     cache, done, runs, lost = str(home / "cache"), 0, 0, []
 
     def begin(name: str, path: Path, at: int | None) -> Any:
+        alone(path)
         ours, its = context.Pipe()
         child = context.Process(target=live, args=(name, str(path), cache, at, its))
         child.start()

@@ -15,6 +15,8 @@ from peira.ops import (
     Moments,
     polyak,
     refused,
+    settle,
+    stride,
     trainable,
     when,
 )
@@ -55,6 +57,27 @@ def test_a_step_that_is_not_finite_is_refused_as_if_it_had_never_been(loss):
     np.testing.assert_array_equal(two.net, one.net)
     three = descend(tx, two, good, rate=0.01)[0]
     np.testing.assert_array_equal(three.net, descend(tx, one, good, rate=0.01)[0].net)
+
+
+@pytest.mark.parametrize("bad", [None, 0, 1, 2])
+def test_strides_are_settled_together(bad):
+    """All of them, or none where the gradient of one is not finite."""
+    tx = optax.scale_by_adam()
+    start = descend(tx, trainable(jnp.ones(3), tx), slope, rate=0.1)[0]
+    walked = stepped = start
+    for i in range(3):
+        loss = (lambda n: (jnp.log(n - n).sum(), ())) if i == bad else slope
+        walked, _ = stride(tx, walked, loss, rate=0.1)
+        stepped, _ = descend(tx, stepped, slope, rate=0.1)
+    settled = settle(walked, start)
+    wanted = stepped if bad is None else start
+    jax.tree.map(np.testing.assert_array_equal, settled.net, wanted.net)
+    jax.tree.map(np.testing.assert_array_equal, settled.opt, wanted.opt)
+    assert settled.refused == (0 if bad is None else 1)
+
+
+def slope(net):
+    return jnp.square(net).sum(), ()
 
 
 def test_polyak_moves_the_target_a_fraction_of_the_way():

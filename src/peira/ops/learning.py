@@ -41,13 +41,49 @@ def descend(
     """One step of size `rate` down the loss along `tx`'s direction; and what else
     the loss had to say. Where the loss or the square of its gradient is not finite the
     step is refused: nothing moves, and it is counted."""
-    (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(old.net)
+    new, value, grads, aux = move(tx, old, loss, rate)
     good = jnp.isfinite(value) & jnp.isfinite(optax.global_norm(grads))
+    return keep(good, new, old), aux
+
+
+def stride(
+    tx: optax.GradientTransformation,
+    old: Trainable[N],
+    loss: Callable[[N], tuple[Float[Array, ""], T]],
+    *,
+    rate: Number,
+) -> tuple[Trainable[N], T]:
+    """`descend` without looking: one of many small steps that `settle` will judge
+    together, because judging each would cost as much as a copy of the network."""
+    new, _, _, aux = move(tx, old, loss, rate)
+    return new, aux
+
+
+def settle(new: Trainable[N], old: Trainable[N]) -> Trainable[N]:
+    """What many strides led to, if every number of it is finite; otherwise all of them
+    are refused as one."""
+    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves((new.net, new.opt))]
+    return keep(jnp.stack(finite).all(), new, old)
+
+
+def move(
+    tx: optax.GradientTransformation,
+    old: Trainable[N],
+    loss: Callable[[N], tuple[Float[Array, ""], T]],
+    rate: Number,
+) -> tuple[Trainable[N], Float[Array, ""], N, T]:
+    """One step; the loss and its gradient before it, and what else there is to say."""
+    (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(old.net)
     direction, opt = tx.update(grads, old.opt, old.net)  # type: ignore[arg-type]
-    keep = lambda new, was: jnp.where(good, new, was)
-    net = jax.tree.map(lambda w, d: keep(w - rate * d, w), old.net, direction)
-    opt = jax.tree.map(keep, opt, old.opt)
-    return Trainable(net, opt, old.refused + ~good), aux
+    net = jax.tree.map(lambda w, d: w - rate * d, old.net, direction)
+    return Trainable(net, opt, old.refused), value, grads, aux
+
+
+def keep(good: Bool[Array, ""], new: Trainable[N], old: Trainable[N]) -> Trainable[N]:
+    """The new one if that is good; else the old one, with one more step refused."""
+    pick = lambda x, y: jnp.where(good, x, y)
+    net, opt = jax.tree.map(pick, (new.net, new.opt), (old.net, old.opt))
+    return Trainable(net, opt, old.refused + ~good)
 
 
 def refused(learner: PyTree) -> Int[Array, ""]:

@@ -58,13 +58,14 @@ from ...data import Rollout, ScaledRewards
 from ...nets import Encoder, fan_in, MLP, orthogonal, Vision
 from ...ops import (
     Categorical,
-    descend,
     gae,
     Gaussian,
     mean_metrics,
     Moments,
     MultiCategorical,
     scale,
+    settle,
+    stride,
     Trainable,
     trainable,
 )
@@ -328,7 +329,7 @@ class PPO(Algorithm[State, Transition]):
         )
 
         def minibatch(net: Trainable[ActorCritic], rows: Any) -> Any:
-            return descend(self.tx, net, lambda n: self._loss(n, rows), rate=rate)
+            return stride(self.tx, net, lambda n: self._loss(n, rows), rate=rate)
 
         def epoch(net: Trainable[ActorCritic], k: Key) -> Any:
             order = jr.permutation(k, length * envs).reshape(self.minibatches, -1)
@@ -343,6 +344,7 @@ class PPO(Algorithm[State, Transition]):
             "explained_variance": explained,
             "learning_rate": jnp.asarray(rate),
         }
+        net = settle(net, state.net)
         return State(net, moments, state.step + 1, state.horizon), Report(report)
 
     def _loss(self, net: ActorCritic, rows: Any) -> tuple[Float[Array, ""], Metrics]:
