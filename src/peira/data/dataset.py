@@ -34,7 +34,7 @@ class Dataset:
     reward: Float[np.ndarray, " step"]
     terminated: Bool[np.ndarray, " step"]
     truncated: Bool[np.ndarray, " step"]
-    starts: Int[np.ndarray, " episode+1"]
+    starts: Int[np.ndarray, " start"]
     """First step of every episode, and the number of steps."""
     legal: PyTree[Bool[np.ndarray, "row ..."]] | None = None
     propensity: Float[np.ndarray, " step"] | None = None
