@@ -71,6 +71,7 @@ def episode(file: Path, open_world: Callable[[], Any]) -> Again:
     try:
         return Again(file, then, world.again(fault))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise RunFault(f"{file} does not describe an episode: {error}") from None
+        reason = str(error).partition("\n")[0]
+        raise RunFault(f"{file} does not describe an episode: {reason}") from None
     finally:
         shut(world)
