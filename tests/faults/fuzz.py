@@ -38,7 +38,8 @@ from peira.envs import make
 
 ROOM = 2**30  # bytes that loading may ask for
 RUNS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen")
-HOMES = (sys.prefix, sys.base_prefix, str(Path(peira.__file__).parent), "/proc", "/sys")
+HOMES = (sys.prefix, sys.base_prefix, str(Path(peira.__file__).parent))
+HOMES += ("/proc", "/sys", __file__)
 ODD: list[Any] = [None, True, -1, 0, 2**31, 2**63, 10**30, 1e308, "", "x", "../../x"]
 ODD += ["os:system", "__import__('os')", [], {}, [[]], {"a": {}}, "\0", "é" * 99]
 SMALL: dict[str, Any] = {"hidden": (4,), "batch": 4, "capacity": 100, "warmup": 20}
@@ -49,6 +50,8 @@ class Target(NamedTuple):
 
     load: Callable[[Path], Any]
     folder: Path
+    files: tuple[str, ...] = ("**/*",)
+    """Which of them it reads."""
 
 
 def targets(home: Path) -> dict[str, Target]:
@@ -81,9 +84,11 @@ def targets(home: Path) -> dict[str, Target]:
     return {
         "checkpoint": Target(lambda p: checkpoint.latest(p, tree), home / "saved"),
         "policy": Target(lambda p: policies.load_policy(p, algos.get), seed / "policy"),
-        "run": Target(opened, run.path),
+        "run": Target(opened, run.path, ("*.toml", "*.json", "*/*.parquet")),
         "config": Target(
-            lambda p: configured(["--config", str(p / "config.toml")]), run.path
+            lambda p: configured(["--config", str(p / "config.toml")]),
+            run.path,
+            ("config.toml",),
         ),
         "update": Target(lambda p: blackbox.replay(p, algos.get), home / "update"),
         "episode": Target(
@@ -235,7 +240,7 @@ class Score(NamedTuple):
     """What should not have been."""
 
 
-def campaign(files: int, *, seed: int, home: Path) -> Score:
+def campaign(count: int, *, seed: int, home: Path) -> Score:
     """Load so many damaged files."""
     found, chance, watch = targets(home), random.Random(seed), Watch()
     outcomes, bad, slowest = Counter(), [], 0.0
@@ -244,12 +249,14 @@ def campaign(files: int, *, seed: int, home: Path) -> Score:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     old = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, old[1]))
-    for number in range(files):
+    for number in range(count):
         name = [*found][number % len(found)]
-        load, folder = found[name]
+        load, folder, files = found[name]
         whole = home / "whole"
         shutil.copytree(folder, whole)
-        file = chance.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
+        file = chance.choice(
+            sorted(p for g in files for p in folder.glob(g) if p.is_file())
+        )
         damage(file, chance)
         if chance.random() < 0.5:
             sign(folder)

@@ -25,7 +25,7 @@ import jax
 import pyarrow.parquet as pq
 
 from peira import algos
-from peira.core import Algorithm
+from peira.core import Algorithm, RunFault
 from peira.engine import checkpoint, pieces
 from peira.engine.plan import Plan
 from peira.engine.run import Run
@@ -84,7 +84,13 @@ def live(name: str, path: str, cache: str, at: int | None, ready: Any) -> None:
     if at is not None:
         die_at(at)
     ready.send(None)
-    settings()[name].run(Path(path))
+    while True:
+        try:
+            return settings()[name].run(Path(path))
+        except RunFault as fault:
+            if "another process" not in str(fault):
+                raise
+            alone(Path(path))  # one that came late holds it, and is about to leave
 
 
 def die_at(number: int) -> None:

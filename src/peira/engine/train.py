@@ -104,6 +104,8 @@ def train_seed(
     """One seed of a run, in a process of its own."""
     run = Run.open(path)
     with run.held(join=True):
+        if orphaned():  # before it could join: the run may be somebody else's by now
+            raise Terminated
         world, counted = problem.open()
         Trainer(problem, world, counted, run, (seed,), [sink]).train(resume)
 
