@@ -74,7 +74,7 @@ class D3:
         self.algorithm.save(str(path.with_suffix(".zip")))
 
     def save_replay_buffer(self, path: Path) -> None:
-        with path.open("wb") as file:
+        with path.open("w+b") as file:
             self.replay.dump(file)
 
     def load_replay_buffer(self, path: Path) -> None:
@@ -212,7 +212,7 @@ def hostile(library: str, home: Path) -> Found:
 
 def replaced(file: Path, code: bytes) -> bytes:
     """A saved model whose pickled part is another."""
-    if not zipfile.is_zipfile(file):  # all of it is pickled
+    if file.read_bytes()[:2] != b"PK":  # no archive: all of it is pickled
         return code
     bad = io.BytesIO()
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(bad, "w") as new:
