@@ -47,3 +47,11 @@ def compiled_once(tmp_path_factory):
     for name, value in before.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def _batched_keys():
+    """JAX's check for keys used twice has no rule for `transpose` and takes its keys
+    for used: a false alarm where seeds side by side scan over keys just split."""
+    with jax.debug_key_reuse(False):
+        yield

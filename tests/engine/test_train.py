@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium
-import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +27,8 @@ from peira.engine.plan import Plan
 from peira.engine.run import Run
 from peira.engine.signals import stop_signal
 from peira.engine.sinks import Sink
-from peira.engine.train import pool, Schedule, schedule, train
+from peira.engine.train import train
+from peira.engine.trainer import pool, Schedule, schedule
 
 
 pytestmark = pytest.mark.usefixtures("compiled_once")  # to start again costs less
@@ -182,14 +182,6 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
     with pytest.raises(Killed):
         TINY.run(part, At(20, kill))
     same(TINY.run(tmp_path / "whole"), TINY.run(part, resume=True))
-
-
-@pytest.fixture
-def _batched_keys():
-    """JAX's check for keys used twice has no rule for `transpose` and takes its keys
-    for used: a false alarm where seeds side by side scan over keys just split."""
-    with jax.debug_key_reuse(False):
-        yield
 
 
 @pytest.mark.usefixtures("_batched_keys")

@@ -16,6 +16,8 @@ from .. import __version__
 # Fields of a plan that may change when a run goes on.
 LATER = (
     "steps",
+    "online",
+    "share",
     "checkpoint_every",
     "keep",
     "best",
@@ -23,6 +25,7 @@ LATER = (
     "on_nan",
     "patience",
     "memory",
+    "resident",
 )
 DOCTOR = (
     "examine an environment by playing it; exit code 1 where something would spoil "
@@ -107,6 +110,7 @@ def parser() -> Parser:
     resume = verb("resume", "go on exactly where a run stopped")
     resume.add_argument("run", help="directory of the run")
     resume.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    resume.add_argument("--env", help="to go on in, after a dataset; needs --online")
     for field in LATER:
         flag = f"--{field.replace('_', '-')}"
         resume.add_argument(flag, help="as in `peira train`; changes the run's")

@@ -78,6 +78,8 @@ def resume(
     """
     if not isinstance(run, Run):
         run = Run.open(run)
+    if env is not None and run.config.get("env") is None:
+        run.amend(env=env_name(env))
     if changes:
         change(run, changes)
     if run.done:
@@ -101,12 +103,18 @@ def change(run: Run, changes: Mapping[str, Any]) -> None:
     for field in changes:
         if field not in LATER:
             raise unknown("field that can change", field, LATER)
+    old = rebuild(Plan, run.config["plan"])
     plan = build(Plan, run.config["plan"] | dict(changes))
-    if plan.steps < run.reached:
+    begun = "data" in run.config and run.reached > old.steps
+    if begun and (plan.steps, plan.share) != (old.steps, old.share):
+        raise BadConfig(f"{run.path} has gone on online: its past cannot change")
+    if plan.online and "data" not in run.config:
+        raise BadConfig(f"Plan.online = {plan.online}: {run.path} is online already")
+    if plan.steps + plan.online < run.reached:
         raise BadConfig(
             f"Plan.steps = {plan.steps}: {run.path} has come to {run.reached} already"
         )
-    run.amend(plain(plan))
+    run.amend(plan=plain(plan))
 
 
 class Source(NamedTuple):
@@ -151,6 +159,10 @@ def task_of(
 ) -> "Task":
     """A training; evaluated where its dataset was collected, if nobody says where."""
     source = None if data is None else Source.of(data)
+    if source is None and plan.online:
+        raise BadConfig(
+            f"Plan.online = {plan.online}: say --steps where there is no --data"
+        )
     if source is None and env is None:
         raise BadConfig("which environment, or which dataset (--data)?")
     if source is not None and env is None and "env" in source.data.meta:
@@ -189,6 +201,8 @@ class Task(NamedTuple):
         shut(world)
         if data is not None:
             shut(one.arena())
+            if self.plan.online:
+                shut(one.open_online()[0])
 
     def start(
         self, *, name: str | None, runs: Path, sinks: Sequence[str], film: bool

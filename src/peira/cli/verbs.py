@@ -28,10 +28,10 @@ Said = argparse.Namespace
 def resume(said: Said) -> None:
     run = Run.open(said.run)
     changes = {k: v for k in LATER if (v := getattr(said, k)) is not None}
-    if run.done and not changes and not (said.json or said.quiet):
+    if run.done and not changes and not said.env and not (said.json or said.quiet):
         print(f"{run.path} had finished already")
     sinks = training.usual_sinks(json=said.json, quiet=said.quiet)
-    training.resume(run, sinks=sinks, **changes)
+    training.resume(run, env=said.env, sinks=sinks, **changes)
     if not said.quiet:
         say(run, json=said.json)
 

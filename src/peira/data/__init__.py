@@ -2,6 +2,7 @@
 
 from .dataset import check, Dataset
 from .deal import Deal, dealt, Queue, Queued, Shelves, sketch
+from .mixture import Mixed, Mixture
 from .read import read
 from .replay import Prioritised, Replay
 from .rollout import Rollout, ScaledRewards
@@ -10,6 +11,8 @@ from .rollout import Rollout, ScaledRewards
 __all__ = [
     "Dataset",
     "Deal",
+    "Mixed",
+    "Mixture",
     "Prioritised",
     "Queue",
     "Queued",

@@ -231,5 +231,26 @@ class Compiled:
         many = len(lives) > 1
         self.life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
 
+    def endow(self, learners: list[PyTree], old: PyTree, updates: int) -> None:
+        """Begin with what was learned in so many updates from a dataset, which is put
+        into the mixture."""
+        many = len(learners) > 1
+        stack = lambda *x: jnp.stack(x) if many else x[0]
+        learner = jax.tree.map(stack, *learners)
+        learner = jax.tree.map(jnp.copy, learner)
+        shelves = jax.tree.map(
+            lambda x, like: jnp.broadcast_to(x, like.shape), old, self.life.kept.old
+        )
+        count = jnp.full_like(self.life.count, updates)
+        self.life = eqx.tree_at(
+            lambda x: (x.learner, x.kept.old, x.count),
+            self.life,
+            (learner, shelves, count),
+        )
+        if self.beat.overlap:
+            policy = self.beat.algorithm.policy
+            acting = jax.vmap(policy)(learner) if many else policy(learner)
+            self.life = eqx.tree_at(lambda x: x.acting, self.life, acting)
+
     def close(self) -> None:
         """Nothing to close: the world is data."""

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
 
 from ..core import Algorithm, check_serves, fold, Key, root
 from ..data import Dataset, dealt, Queue, Queued, Shelves
@@ -47,7 +47,6 @@ class Life(eqx.Module):
 
     learner: PyTree
     count: Int[Array, "*seed"]
-    key: Key
 
 
 class FromData:
@@ -70,33 +69,38 @@ class FromData:
 
         def start(key: Key) -> Life:
             learner = beat.algorithm.init(beat.spec, key=fold(key, "init"))
-            return strong(Life(learner, jnp.array(0), key))
+            return strong(Life(learner, jnp.array(0)))
 
-        def chunk(life: Life, kept: Any, updates: Array) -> tuple[Life, Account]:
+        def chunk(
+            life: Life, key: Key, kept: Any, updates: Array
+        ) -> tuple[Life, Account]:
             learner, _, account = learn(
                 source,
                 life.learner,
                 kept,
                 count=life.count,
-                key=life.key,
+                key=key,
                 seeds=axis,
                 updates=updates,
             )
-            return Life(learner, life.count + updates, life.key), account
+            return Life(learner, life.count + updates), account
 
         def draw(key: Key, count: Array) -> Array:
             at = lambda i: fold(key, "sample", count + i)
             keys = jax.vmap(at)(jnp.arange(self.ahead))
             return jax.vmap(lambda k: beat.store.draw(self.shelves.steps, key=k))(keys)
 
-        over_seeds = (0, 0 if self.streams else None, None)
+        over_seeds = (0, 0, 0 if self.streams else None, None)
         wide = jax.vmap(chunk, over_seeds, axis_name=axis) if many else chunk
         self._chunk = jax.jit(wide, donate_argnums=0)
         self._draw = jax.jit(jax.vmap(draw) if many else draw)
-        keys = [root(s) for s in seeds]
-        self.life = jax.jit(jax.vmap(start) if many else start)(
-            jnp.stack(keys) if many else keys[0]
-        )
+        self.life = jax.jit(jax.vmap(start) if many else start)(self.key)
+
+    @property
+    def key(self) -> Shaped[PRNGKeyArray, "*seed"]:
+        """The root key of every seed."""
+        keys = [root(s) for s in self.seeds]
+        return jnp.stack(keys) if len(keys) > 1 else keys[0]
 
     @property
     def ahead(self) -> int:
@@ -109,7 +113,7 @@ class FromData:
         """Go on by some updates; what there is to log, for each seed."""
         accounts = []
         for kept, n in self._portions(updates):
-            self.life, account = self._chunk(self.life, kept, jnp.array(n))
+            self.life, account = self._chunk(self.life, self.key, kept, jnp.array(n))
             accounts.append(account)
         self.done += updates
         rows = []
@@ -126,7 +130,7 @@ class FromData:
             yield self.shelves, updates
             return
         for first in range(0, updates, self.ahead):
-            step = np.asarray(self._draw(self.life.key, self.life.count))
+            step = np.asarray(self._draw(self.key, self.life.count))
             at = jnp.zeros(self.life.count.shape, int)
             batches = self.beat.store.lookup(self.shelves, step)
             yield Queue(batches, at), min(self.ahead, updates - first)

@@ -217,6 +217,16 @@ class HostedLoop:
         self.returns = np.where(again, 0.0, meta["returns"])
         self.lengths = np.where(again, 0, meta["lengths"])
 
+    def endow(self, learners: list[PyTree], old: PyTree, updates: int) -> None:
+        """Begin with what was learned in so many updates from a dataset, which is put
+        into the mixture."""
+        (learner,) = learners
+        self.learned = pack(jax.tree.map(jnp.copy, learner))
+        self.kept = pack(dataclasses.replace(self.kept.tree, old=jax.device_put(old)))
+        self.count = pack(jnp.full_like(self.count.tree, updates))
+        (self.newest,) = self._policy(self.learned)
+        self.acting = self.newest
+
     def close(self) -> None:
         self.env.close()
 

@@ -26,6 +26,7 @@ from ..core import (
     Metrics,
     Policy,
     Spec,
+    Store,
     TimeStep,
     Transition,
 )
@@ -59,10 +60,19 @@ class Beat(NamedTuple):
         return self.block * self.envs
 
 
-def beat(algorithm: Algorithm, spec: Spec, plan: Plan, *, envs: int) -> Beat:
-    """Count out a run; raises `BadConfig` when the counts do not fit."""
+def beat(
+    algorithm: Algorithm,
+    spec: Spec,
+    plan: Plan,
+    *,
+    envs: int,
+    steps: int | None = None,
+    store: Store | None = None,
+) -> Beat:
+    """Count out a run of the plan's steps, or so many, with the algorithm's own store
+    or another; raises `BadConfig` when the counts do not fit."""
     check_serves(algorithm, spec)
-    store = keeper(algorithm, spec)
+    store = store or keeper(algorithm, spec)
     rhythm = store.rhythm(envs=envs)
     block = plan.block or max(1, rhythm.every // envs)
     stride = block * envs
@@ -72,11 +82,12 @@ def beat(algorithm: Algorithm, spec: Spec, plan: Plan, *, envs: int) -> Beat:
             f"multiple of the {rhythm.every} steps between learnings"
         )
     updates = stride // rhythm.every * rhythm.updates
-    blocks = -(-plan.steps // stride)
+    steps = steps or plan.steps
+    blocks = -(-steps // stride)
     warmup = max(0, -(-rhythm.warmup // stride) - 1)
     if warmup >= blocks:
         raise BadConfig(
-            f"Plan.steps = {plan.steps}: nothing would be learned, because the first "
+            f"{steps} steps: nothing would be learned, because the first "
             f"update comes after {rhythm.warmup} steps"
         )
     known = dataclasses.replace(spec, updates=(blocks - warmup) * updates)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from ..core.checks import BadConfig, check_fields, Count, Positive, Whole
+from ..core.checks import BadConfig, check_fields, Count, Positive, Unit, Whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,6 +13,10 @@ class Plan:
 
     steps: Count = 100_000
     """Environment steps, over all environments of a seed; from a dataset, updates."""
+    online: Whole = 0
+    """After a dataset has been learned from: environment steps to go on with."""
+    share: Unit = 0.5
+    """Part of every batch that is then still dealt from the dataset."""
     seeds: tuple[int, ...] = (0,)
     """Seeds; each is a run of its own."""
     envs: Count | None = None

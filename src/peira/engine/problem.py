@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 from jaxtyping import PyTree
 
-from ..core import Algorithm, BadConfig, Box, Env, is_space, Spec
+from ..core import Algorithm, BadConfig, Box, Env, is_space, keeper, Spec, Store
 from ..core.checks import describe
-from ..data import Dataset
+from ..data import Dataset, dealt, Mixture, Replay
 from ..envs import Care, Hosted, make, shut
-from .from_data import beat_from
+from .from_data import beat_from, size
 from .loop import Beat, beat
 from .plan import Plan
 
@@ -57,19 +57,68 @@ class Problem(NamedTuple):
             shut(world)
             raise
 
+    def open_online(self) -> tuple[Env | Hosted, Beat]:
+        """What to go on in once the dataset has been learned from, and that counted
+        out. Raises `BadConfig`."""
+        assert self.data is not None
+        if self.env is None:
+            raise BadConfig(
+                f"Plan.online = {self.plan.online}: name the environment to go on in"
+            )
+        old = beat_from(self.algorithm, self.data, self.plan)
+        store = mixture(keeper(self.algorithm, old.spec), self.data, self.plan)
+        envs = self.plan.envs or getattr(type(self.algorithm), "actors", 1)
+        world = self.make(envs)
+        try:
+            same_form(self.data, world.spec)
+            if isinstance(world, Hosted) and world.envs != envs:
+                envs = own_number(world, self.plan)
+            steps = self.plan.online
+            new = beat(
+                self.algorithm, old.spec, self.plan, envs=envs, steps=steps, store=store
+            )
+        except BaseException:
+            shut(world)
+            raise
+        return world, new._replace(spec=old.spec)  # the horizon is the dataset's
+
     def arena(self) -> Env | Hosted | None:
         """Where to evaluate, where there is an environment; raises `BadConfig` for one
         in which the data cannot have been collected."""
         if self.env is None:
             return None
         world = self.make(min(self.plan.episodes, 10))
-        if self.data is not None and form(world.spec) != form(self.data.spec):
+        try:
+            if self.data is not None:
+                same_form(self.data, world.spec)
+        except BaseException:
             shut(world)
-            raise BadConfig(
-                f"the dataset has {in_words(self.data.spec)}, but the environment "
-                f"has {in_words(world.spec)}"
-            )
+            raise
         return world
+
+
+def mixture(store: Store, data: Dataset, plan: Plan) -> Mixture:
+    """Fresh steps beside the dataset; raises `BadConfig` where that cannot be."""
+    if not isinstance(store, Replay):
+        raise BadConfig("only an algorithm with a uniform replay can go on online")
+    deal = dealt(store)
+    shelves = deal.shelve(data)
+    if size(shelves) > plan.resident * 2**20:
+        raise BadConfig(
+            f"Plan.resident = {plan.resident}: to go on online the dataset must lie on "
+            f"the device, {size(shelves) / 2**20:.0f} MiB"
+        )
+    shape = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return Mixture(deal, store, jax.tree.map(shape, shelves), plan.share)
+
+
+def same_form(data: Dataset, spec: Spec) -> None:
+    """Raise `BadConfig` for a problem in which the data cannot have been collected."""
+    if form(spec) != form(data.spec):
+        raise BadConfig(
+            f"the dataset has {in_words(data.spec)}, but the environment has "
+            f"{in_words(spec)}"
+        )
 
 
 def own_number(world: Hosted, plan: Plan) -> int:

@@ -103,7 +103,10 @@ class Run:
         but for how long the run shall be."""
         plan = self.config["plan"]
         numbers = {name: plan.get(name) for name in NUMBERS}
-        said = json.dumps(self.config | {"plan": numbers, "seed": k}, sort_keys=True)
+        config = self.config | {"plan": numbers, "seed": k}
+        if "data" in config:  # an environment may come later
+            config |= {"env": None, "env_kwargs": {}}
+        said = json.dumps(config, sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()
 
     def seed(self, k: int) -> "SeedLog":
@@ -130,18 +133,18 @@ class Run:
     @property
     def reached(self) -> int:
         """The step that every seed has saved."""
-        folders = [self.path / f"seed-{k}" / "checkpoints" for k in self.seeds]
-        return min(max(checkpoint.steps(f), default=0) for f in folders)
+        return min(self.seed(k).reached for k in self.seeds)
 
     @property
     def done(self) -> bool:
         """Whether every seed has reached the planned steps."""
-        return self.reached >= self.config["plan"]["steps"]
+        plan = self.config["plan"]
+        return self.reached >= plan["steps"] + plan.get("online", 0)
 
-    def amend(self, plan: Mapping[str, Any]) -> None:
-        """Go on by another plan. Raises `RunFault`."""
+    def amend(self, **changes: Any) -> None:
+        """Go on by another `plan` or `env`. Raises `RunFault`."""
         with self.held():
-            self.config["plan"] = dict(plan)
+            self.config |= changes
             text = tomli_w.dumps(spell(self.config))
             write_file(self.path / "config.toml", text.encode())
 
@@ -185,6 +188,11 @@ class SeedLog:
         self._metrics: list[dict[str, Any]] = []
         self._episodes: list[dict[str, Any]] = []
         self._before = 0.0
+
+    @property
+    def reached(self) -> int:
+        """The newest step that was saved."""
+        return max(checkpoint.steps(self.path / "checkpoints"), default=0)
 
     def log(
         self, step: int, updates: int, values: Mapping[str, float], seconds: float
