@@ -47,7 +47,7 @@ class Shelf(NamedTuple):
             return make(env, envs=envs)
         config = {} if self.run is None else self.run.config
         if config.get("env") is None:
-            of = "of no run" if self.run is None else "learned without an environment"
+            of = "of no run" if self.run is None else "of a run without an environment"
             raise BadConfig(f"this policy is {of}: name one (--env)")
         backend = config["plan"].get("backend", "auto")
         kwargs = config.get("env_kwargs", {})
@@ -188,7 +188,7 @@ def compare(*paths: Run | str | Path, plot: str | Path | None = None) -> Compari
     if len(paths) < 2:
         raise BadConfig("compare needs at least two runs")
     runs = [p if isinstance(p, Run) else Run.open(p) for p in paths]
-    if len(played := {run.config["env"] for run in runs}) > 1:
+    if len(played := {str(run.config["env"]) for run in runs}) > 1:
         warnings.warn(
             f"these runs are of different environments: {', '.join(sorted(played))}",
             stacklevel=2,

@@ -89,7 +89,7 @@ class Progress(Sink):
 
 def title(config: dict, seeds: list[int], steps: int) -> str:
     many = "seeds" if len(seeds) > 1 else "seed"
-    what = f"{config['algorithm']} on {config['env']}"
+    what = f"{config['algorithm']} on {config['env'] or 'a dataset'}"
     return f"{what}: {steps:,} steps, {len(seeds)} {many}"
 
 
