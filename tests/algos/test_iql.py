@@ -287,3 +287,9 @@ def test_illegal_choices_do_not_share_in_cloning():
     wanted = log_softmax(logits)[rows, action]
     np.testing.assert_allclose(log_prob, wanted.mean(), rtol=1e-5)
     np.testing.assert_allclose(loss, -(weight * wanted).mean(), rtol=1e-5)
+
+
+def test_the_authors_bounds_of_the_deviation():
+    actor = begin(IQL(**SMALL), BOXED).actor.net
+    wide = dataclasses.replace(actor, log_std=jnp.array([-50.0, 50.0]))
+    np.testing.assert_allclose(wide(jnp.zeros(3)).log_std, [-5, 2])

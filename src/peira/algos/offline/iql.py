@@ -78,7 +78,7 @@ LOG_STD = (-5.0, 2.0)  # the authors' bounds
 SPAN = 1000.0  # between the highest and the lowest return, after scaling
 
 Distribution = Gaussian | Categorical
-Asked = Callable[[Obs, Any], Distribution]
+Acting = Callable[[Obs, Any], Distribution]
 
 
 class Actor(eqx.Module):
@@ -131,7 +131,7 @@ class Stochastic(Policy[tuple[()]]):
     """Samples when exploring, takes the likeliest action when showing; before the
     first update anything that is allowed."""
 
-    actor: Asked
+    actor: Acting
     space: Box | Discrete = eqx.field(static=True)
     untrained: Array
 
@@ -166,14 +166,14 @@ def value_loss(
     weight: Float[Arrays, " batch"],
     *,
     expectile: Number,
-) -> tuple[Float[Array, ""], Float[Array, " batch"]]:
-    """`E[w L_τ(Q̄ - V)]` (eq. 5) and the values."""
-    v = jax.vmap(value)(obs)
-    return (weight * expectile_loss(q - v, expectile)).mean(), v
+) -> tuple[Float[Array, ""], tuple[()]]:
+    """`E[w L_τ(Q̄ - V)]` (eq. 5)."""
+    miss = expectile_loss(q - jax.vmap(value)(obs), expectile)
+    return (weight * miss).mean(), ()
 
 
 def actor_loss(
-    actor: Asked, steps: Transition, weight: Float[Arrays, " batch"]
+    actor: Acting, steps: Transition, weight: Float[Arrays, " batch"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """`-E[w log π(a|s)]` (eq. 7) and `E[log π(a|s)]`."""
     pi = jax.vmap(actor)(steps.obs, steps.legal)
