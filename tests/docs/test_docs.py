@@ -9,12 +9,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import peira
 from peira import cli
-from peira.cli import checking, train
+from peira.cli import checking, train, training
 from peira.cli.diagnosis import say
+from peira.core import Discrete, Spec
+from peira.data import Dataset
 
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +26,17 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
+NO = np.zeros(1, bool)
+STEP = Dataset(
+    Spec(Discrete(2), Discrete(2)),
+    np.zeros(2, np.int32),
+    np.zeros(1, np.int32),
+    np.zeros(1, np.float32),
+    terminated=~NO,
+    truncated=NO,
+    starts=np.arange(2),
+)
+"""Whatever `--data` names."""
 CONFIG = 'algorithm = "ppo"\nenv = "CartPole-v1"\n'
 
 
@@ -94,6 +108,7 @@ def test_command_lines_parse(page, words, tmp_path, monkeypatch, capsys):
     (tmp_path / "runs/first/config.toml").write_text(CONFIG)
     asked = []
     monkeypatch.setattr(train, "train", lambda task, options: asked.append(task))
+    monkeypatch.setattr(training, "read", lambda path: STEP)
     monkeypatch.setattr(
         checking, "examine", lambda subject: asked.append(subject) or ()
     )

@@ -10,7 +10,11 @@ from ..core.protocols import Algorithm
 
 
 catalogue: dict[str, str] = {
+    "awac": "peira.algos.offline.awac:AWAC",
+    "cql": "peira.algos.offline.cql:CQL",
+    "cql-discrete": "peira.algos.offline.cql_discrete:DiscreteCQL",
     "dqn": "peira.algos.online.dqn:DQN",
+    "iql": "peira.algos.offline.iql:IQL",
     "ppo": "peira.algos.online.ppo:PPO",
     "sac": "peira.algos.online.sac:SAC",
     "sac-discrete": "peira.algos.online.sac_discrete:DiscreteSAC",

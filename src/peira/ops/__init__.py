@@ -22,6 +22,7 @@ from .learning import (
     when,
 )
 from .moments import Moments
+from .regression import expectile_loss, quantile_huber_loss
 from .returns import gae, lambda_return, n_step
 from .standard import Standard, Standardised
 
@@ -38,11 +39,13 @@ __all__ = [
     "Trainable",
     "choose",
     "descend",
+    "expectile_loss",
     "gae",
     "lambda_return",
     "mean_metrics",
     "n_step",
     "polyak",
+    "quantile_huber_loss",
     "refused",
     "scale",
     "settle",

@@ -148,7 +148,7 @@ def target(
 def critic_loss(
     critic: Ensemble[Critic],
     obs: Obs,
-    action: Float[Array, "batch act"],
+    action: Action,
     y: Float[Arrays, " batch"],
     weight: Float[Arrays, " batch"],
 ) -> tuple[Float[Array, ""], Float[Array, "batch member"]]:
