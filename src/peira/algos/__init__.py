@@ -10,10 +10,15 @@ from ..core.protocols import Algorithm
 
 
 catalogue: dict[str, str] = {
+    "bc": "peira.algos.offline.bc:BC",
     "dqn": "peira.algos.online.dqn:DQN",
+    "edac": "peira.algos.offline.edac:EDAC",
     "ppo": "peira.algos.online.ppo:PPO",
+    "rebrac": "peira.algos.offline.rebrac:ReBRAC",
+    "rvs": "peira.algos.offline.rvs:RvS",
     "sac": "peira.algos.online.sac:SAC",
     "sac-discrete": "peira.algos.online.sac_discrete:DiscreteSAC",
+    "sac-n": "peira.algos.offline.sac_n:SACN",
     "td3": "peira.algos.online.td3:TD3",
     "td3-bc": "peira.algos.offline.td3_bc:TD3BC",
 }

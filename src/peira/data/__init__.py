@@ -1,7 +1,7 @@
 """Where experience rests between acting and learning."""
 
 from .dataset import check, Dataset
-from .deal import Deal, dealt, Queue, Queued, Shelves, sketch
+from .deal import Deal, dealt, Drawn, Queue, Queued, Shelves, sketch
 from .read import read
 from .replay import Prioritised, Replay
 from .rollout import Rollout, ScaledRewards
@@ -10,6 +10,7 @@ from .rollout import Rollout, ScaledRewards
 __all__ = [
     "Dataset",
     "Deal",
+    "Drawn",
     "Prioritised",
     "Queue",
     "Queued",
