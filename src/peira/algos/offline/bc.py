@@ -10,8 +10,8 @@ that of Fujimoto & Gu, 2021, https://arxiv.org/abs/2106.06860; the normal, with 
 for all states, that of Emmons et al., 2021, https://arxiv.org/abs/2112.10751.
 
 Deliberately different: the networks, and so the error, see actions in units of their
-bounds; σ has bounds of its own, so that data without noise do not make it zero; the
-share is of episodes, where Chen et al. count their steps.
+bounds; σ is never less than a thousandth of half of them, so that data without noise
+can be learned from; the share is of episodes, where Chen et al. count their steps.
 
 Reference scores: D4RL locomotion 50.4, 10%BC 69.3 (final scores of CORL);
 `docs/results.md`.
@@ -63,7 +63,7 @@ from ...ops import (
 from ..online.td3 import in_units
 
 
-LOG_STD = (-5.0, 2.0)
+LEAST = -7.0  # log of the smallest σ: a thousandth of half the bounds
 Kind = Literal["deterministic", "gaussian"]
 
 
@@ -102,7 +102,7 @@ class Cloner(eqx.Module):
                 return MultiCategorical(out, nvec, legal)
         if self.log_std is None:
             return Point(jnp.tanh(out))
-        return Gaussian(out, jnp.clip(self.log_std, *LOG_STD))
+        return Gaussian(out, jnp.logaddexp(self.log_std, LEAST))
 
 
 def cloner(

@@ -142,8 +142,9 @@ def given_goal(
     space = spec.obs[REACHED] if has_goal(spec.obs) else spec.obs
     full = np.zeros(space.size, space.dtype)
     full[list(entries) or slice(None)] = goal
-    full = full.reshape(space.shape)
-    return reached(standard(obs | {REACHED: full} if has_goal(obs) else full), entries)
+    place = jnp.asarray(full.reshape(space.shape))
+    obs = obs | {REACHED: place} if has_goal(obs) else place
+    return reached(standard(obs), entries)
 
 
 class Following(Policy[tuple[()]]):
