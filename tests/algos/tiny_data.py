@@ -100,22 +100,27 @@ def known(data, updates=1000):
 
 def all_of(algorithm, data):
     """Everything an algorithm would be dealt of a dataset, once each, as one batch."""
-    kept = dealt(algorithm.store(known(data))).shelve(data)
-    steps = jax.tree.map(jnp.asarray, kept.gather(np.arange(kept.steps)))
-    return Sample(steps, jnp.ones(kept.steps), jnp.arange(kept.steps))
+    deal = dealt(algorithm.store(known(data)))
+    kept, window = deal.shelve(data), deal.window or 1
+    first = np.arange(kept.steps - window + 1)
+    step = first if deal.window is None else first[:, None] + np.arange(window)
+    steps = jax.tree.map(jnp.asarray, kept.gather(step))
+    return Sample(steps, jnp.ones(len(first)), jnp.asarray(first))
 
 
 def fit(algorithm, data, updates, *, seed=0, batch=None):
-    """What is learned in so many updates: from one batch again and again, or as the
-    algorithm is dealt the dataset."""
+    """What is learned in so many updates, from one batch again and again or as the
+    algorithm is dealt the dataset; in the second half its step size falls to zero."""
     spec, root = known(data, updates), jr.key(seed)
     deal = dealt(algorithm.store(spec))
 
     def learn(state, kept, count):
+        rate = algorithm.learning_rate * jnp.minimum(1, 2 - 2 * count / updates)
+        now = dataclasses.replace(algorithm, learning_rate=rate)
         drawn = batch
         if batch is None:
             drawn = deal.sample(kept, key=fold(root, "sample", count))
-        return algorithm.update(state, drawn, key=fold(root, "update", count))
+        return now.update(state, drawn, key=fold(root, "update", count))[0], None
 
     @jax.jit
     def run(kept):
