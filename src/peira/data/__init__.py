@@ -3,6 +3,7 @@
 from .dataset import check, Dataset
 from .deal import Deal, dealt, Queue, Queued, Shelves, sketch
 from .mixture import Mixed, Mixture
+from .deal import Deal, dealt, Drawn, Queue, Queued, Shelves, sketch
 from .read import read
 from .replay import Prioritised, Replay
 from .rollout import Rollout, ScaledRewards
@@ -13,6 +14,7 @@ __all__ = [
     "Deal",
     "Mixed",
     "Mixture",
+    "Drawn",
     "Prioritised",
     "Queue",
     "Queued",

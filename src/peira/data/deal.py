@@ -4,7 +4,8 @@ What is drawn is decided by a key alone, what it holds is looked up afterwards: 
 dataset too large for the device is dealt the very same batches, read where it lies.
 """
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, Literal
 
 import equinox as eqx
 import jax
@@ -42,6 +43,10 @@ class Shelves(eqx.Module):
     row: Int[Arrays, " step"]
     """The row of `obs` that each step saw; the next row is its successor."""
     legal: PyTree[Bool[Arrays, "row ..."]] | None
+    extras: PyTree[Shaped[Arrays, "step ..."]] = ()
+    """What else is dealt with every step."""
+    end: Int[Arrays, " step"] | None = None
+    """The last row of every step's episode, where goals are drawn."""
 
     @property
     def steps(self) -> int:
@@ -60,7 +65,16 @@ class Shelves(eqx.Module):
             take(self.obs, row + 1),
             take(self.legal, row + 1),
             take(self.legal, row),
+            take(self.extras, step),
         )
+
+
+class Drawn(eqx.Module):
+    """Which steps were drawn; and where between its successor (0) and the end of its
+    episode (1) the goal of each lies."""
+
+    step: Int[Arrays, "*n"]
+    luck: Float[Arrays, "*n"] | None = None
 
 
 class Deal(Source[Shelves, Sample]):
@@ -72,6 +86,9 @@ class Deal(Source[Shelves, Sample]):
     """Consecutive steps per item; None deals single steps without a time axis."""
     top: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     """Only this share of the episodes, those with the highest returns."""
+    hindsight: Literal["none", "reward", "goal"] = "none"
+    """What came of a step, dealt with it as its `extras`: the mean reward from there
+    on, or any later observation of its episode."""
 
     def __check_init__(self):
         check_fields(self)
@@ -92,25 +109,57 @@ class Deal(Source[Shelves, Sample]):
             np.asarray(data.truncated),
             (np.arange(data.steps) + data.episode).astype(np.int32),
             data.legal,
+            mean_to_come(data) if self.hindsight == "reward" else (),
+            last_row(data) if self.hindsight == "goal" else None,
         )
 
-    def draw(self, steps: int, *, key: Key) -> Int[Arrays, "batch *window"]:
+    def draw(self, steps: int, *, key: Key) -> Drawn:
         """Which of so many steps the next batch holds."""
-        first = jr.randint(key, (self.batch,), 0, steps - (self.window or 1) + 1)
-        if self.window is None:
-            return first
-        return first[:, None] + jnp.arange(self.window)[None]
+        k_step, k_goal = jr.split(key) if self.hindsight == "goal" else (key, None)
+        step = jr.randint(k_step, (self.batch,), 0, steps - (self.window or 1) + 1)
+        if self.window is not None:
+            step = step[:, None] + jnp.arange(self.window)[None]
+        return Drawn(step, None if k_goal is None else jr.uniform(k_goal, step.shape))
 
-    def lookup(self, kept: Shelves, step: Int[Arrays, "..."]) -> Sample:
+    def lookup(self, kept: Shelves, drawn: Drawn) -> Sample:
         """What was drawn, for one update or for many."""
-        first = step if self.window is None else step[..., 0]
-        return Sample(kept.gather(step), np.ones(first.shape, np.float32), first)
+        steps, first = kept.gather(drawn.step), drawn.step
+        if self.window is not None:
+            first = first[..., 0]
+        if kept.end is not None and drawn.luck is not None:
+            row = later(kept.row[drawn.step], kept.end[drawn.step], drawn.luck)
+            goal = jax.tree.map(lambda x: x[row], kept.obs)
+            steps = dataclasses.replace(steps, extras=goal)
+        return Sample(steps, np.ones(first.shape, np.float32), first)
 
     def sample(self, kept: Shelves, *, key: Key) -> Sample:
         return self.lookup(kept, self.draw(kept.steps, key=key))
 
     def heed(self, kept: Shelves, batch: Sample, report: Report) -> Shelves:
         return kept
+
+
+def mean_to_come(data: Dataset) -> Float[np.ndarray, " step"]:
+    """The rewards from each step to the end of its episode, divided by how many steps
+    the longest episode has left there: an end that comes early earns nothing more."""
+    total = np.cumsum(data.reward, dtype=np.float64)
+    last, first = data.starts[1:][data.episode] - 1, data.starts[data.episode]
+    to_come = total[last] - total + np.asarray(data.reward, np.float64)
+    left = data.lengths.max() - (np.arange(data.steps) - first)
+    return (to_come / left).astype(np.float32)
+
+
+def last_row(data: Dataset) -> Int[np.ndarray, " step"]:
+    """The row of the last observation of each step's episode."""
+    return (data.starts[1:] + np.arange(data.episodes))[data.episode].astype(np.int32)
+
+
+def later(
+    row: Int[Arrays, "*n"], end: Int[Arrays, "*n"], luck: Float[Arrays, "*n"]
+) -> Int[Arrays, "*n"]:
+    """Any row after the first and up to the end, each as likely."""
+    ahead = (luck * (end - row).astype(np.float32)).astype(np.int32)
+    return (row + 1 + ahead).clip(None, end)  # where the product was rounded up
 
 
 def best(data: Dataset, share: float) -> Dataset:
@@ -153,6 +202,8 @@ def sketch(spec: Spec, deal: Deal) -> Shelves:
         np.zeros(n, bool),
         np.arange(n, dtype=np.int32),
         legal,
+        np.zeros(n, np.float32) if deal.hindsight == "reward" else (),
+        np.full(n, n, np.int32) if deal.hindsight == "goal" else None,
     )
 
 

@@ -11,11 +11,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
 
 from ..core import Algorithm, check_serves, fold, Key, root
-from ..data import Dataset, dealt, Queue, Queued, Shelves
+from ..data import Dataset, dealt, Drawn, Queue, Queued, Shelves
 from .loop import Account, Beat, learn, strong, together
 from .plan import Plan
 
@@ -85,7 +84,7 @@ class FromData:
             )
             return Life(learner, life.count + updates), account
 
-        def draw(key: Key, count: Array) -> Array:
+        def draw(key: Key, count: Array) -> Drawn:
             at = lambda i: fold(key, "sample", count + i)
             keys = jax.vmap(at)(jnp.arange(self.ahead))
             return jax.vmap(lambda k: beat.store.draw(self.shelves.steps, key=k))(keys)
@@ -130,9 +129,9 @@ class FromData:
             yield self.shelves, updates
             return
         for first in range(0, updates, self.ahead):
-            step = np.asarray(self._draw(self.key, self.life.count))
+            drawn = jax.device_get(self._draw(self.key, self.life.count))
             at = jnp.zeros(self.life.count.shape, int)
-            batches = self.beat.store.lookup(self.shelves, step)
+            batches = self.beat.store.lookup(self.shelves, drawn)
             yield Queue(batches, at), min(self.ahead, updates - first)
 
     def _of(self, tree: Any, i: int) -> Any:

@@ -15,6 +15,7 @@ which keeps α positive; the networks see actions in units of their bounds.
 Reference scores: the paper's fig. 1 (curves only); `docs/results.md`.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -139,6 +140,23 @@ def alpha_loss(
     return -log_alpha * (log_prob + entropy), ()
 
 
+CriticLoss = Callable[
+    [Ensemble[Critic], Transition, Float[Arrays, " batch"], Float[Arrays, " batch"]],
+    tuple[Float[Array, ""], Float[Array, "batch member"]],
+]
+
+
+def bellman(
+    critic: Ensemble[Critic],
+    steps: Transition,
+    y: Float[Arrays, " batch"],
+    weight: Float[Arrays, " batch"],
+) -> tuple[Float[Array, ""], Float[Array, "batch member"]]:
+    """`Σᵢ E[w (Qᵢ - y)²] / 2` and the errors (eq. 5)."""
+    total, td = critic_loss(critic, steps.obs, steps.action, y, weight)
+    return total / 2, td
+
+
 class SAC(Algorithm[State, Sample]):
     serves: ClassVar = frozenset({Box})
     version: ClassVar = 1
@@ -179,74 +197,82 @@ class SAC(Algorithm[State, Sample]):
         return Replay(self.capacity, self.batch, self.warmup, self.every)
 
     def init(self, spec: Spec, *, key: Key) -> State:
-        k_actor = fold(key, "actor")
-        eye = Encoder(
-            spec.obs, init=fan_in, key=fold(k_actor, "eye"), vision=self.vision
-        )
-        body = MLP([eye.size, *self.hidden, 2 * spec.action.size], key=k_actor)
-        actor = Actor(eye, body, spec.action)
-        critic = twins(
-            spec, self.hidden, self.vision, self.layer_norm, key=fold(key, "critic")
-        )
-        return State(
-            trainable(actor, self.tx),
-            trainable(critic, self.tx),
-            critic,
-            trainable(jnp.log(jnp.array(self.alpha, jnp.float32)), self.tx),
-            jnp.array(0, int),
-        )
+        return begin(self, spec, key=key)
 
     def policy(self, state: State) -> Stochastic:
         return Stochastic(state.actor.net, state.step == 0)
 
     def update(self, state: State, batch: Sample, *, key: Key) -> tuple[State, Report]:
-        space = state.actor.net.space
-        steps = in_units(batch.steps, space)
-        alpha = jnp.exp(state.log_alpha.net)
-        k_target, k_actor = jr.split(key)
+        return step(self, state, batch, bellman, key=key)
 
-        y = target(
-            state.actor.net,
-            state.target_critic,
-            steps,
-            alpha,
-            gamma=self.gamma,
-            key=k_target,
-        )
 
-        def bellman(q: Ensemble[Critic]) -> Any:
-            total, td = critic_loss(q, steps.obs, steps.action, y, batch.weight)
-            return total / 2, td
+def begin(hp: SAC, spec: Spec, *, key: Key, members: int = 2) -> State:
+    """An actor and so many critics that have learned nothing."""
+    k_actor = fold(key, "actor")
+    eye = Encoder(spec.obs, init=fan_in, key=fold(k_actor, "eye"), vision=hp.vision)
+    body = MLP([eye.size, *hp.hidden, 2 * spec.action.size], key=k_actor)
+    actor = Actor(eye, body, spec.action)
+    critic = twins(
+        spec,
+        hp.hidden,
+        hp.vision,
+        hp.layer_norm,
+        key=fold(key, "critic"),
+        members=members,
+    )
+    return State(
+        trainable(actor, hp.tx),
+        trainable(critic, hp.tx),
+        critic,
+        trainable(jnp.log(jnp.array(hp.alpha, jnp.float32)), hp.tx),
+        jnp.array(0, int),
+    )
 
-        critic, td = descend(self.tx, state.critic, bellman, rate=self.learning_rate)
-        actor, log_prob = descend(
-            self.tx,
-            state.actor,
-            lambda pi: actor_loss(pi, critic.net, steps.obs, alpha, key=k_actor),
-            rate=self.learning_rate,
-        )
-        log_alpha = state.log_alpha
-        if self.automatic:
-            entropy = self.target_entropy
-            if entropy is None:
-                entropy = -float(steps.action.shape[-1])
-            log_alpha, _ = descend(
-                self.tx,
-                log_alpha,
-                lambda la: alpha_loss(la, log_prob, entropy),
-                rate=self.learning_rate,
-            )
-        state = State(
-            actor,
-            critic,
-            polyak(state.target_critic, critic.net, self.tau),
+
+def step(
+    hp: SAC, state: State, batch: Sample, loss: CriticLoss, *, key: Key
+) -> tuple[State, Report]:
+    """The critics a step down `loss`, then the actor, the temperature, the targets."""
+    steps = in_units(batch.steps, state.actor.net.space)
+    alpha = jnp.exp(state.log_alpha.net)
+    k_target, k_actor = jr.split(key)
+    y = target(
+        state.actor.net,
+        state.target_critic,
+        steps,
+        alpha,
+        gamma=hp.gamma,
+        key=k_target,
+    )
+    critic, td = descend(
+        hp.tx,
+        state.critic,
+        lambda q: loss(q, steps, y, batch.weight),
+        rate=hp.learning_rate,
+    )
+    actor, log_prob = descend(
+        hp.tx,
+        state.actor,
+        lambda pi: actor_loss(pi, critic.net, steps.obs, alpha, key=k_actor),
+        rate=hp.learning_rate,
+    )
+    log_alpha = state.log_alpha
+    if hp.automatic:
+        entropy = hp.target_entropy
+        if entropy is None:
+            entropy = -float(steps.action.shape[-1])
+        log_alpha, _ = descend(
+            hp.tx,
             log_alpha,
-            state.step + 1,
+            lambda la: alpha_loss(la, log_prob, entropy),
+            rate=hp.learning_rate,
         )
-        report = {
-            "critic_loss": jnp.square(td).sum(axis=-1).mean() / 2,
-            "value": (td + y[:, None]).mean(),
-            "entropy": -log_prob,
-            "alpha": alpha,
-        }
-        return state, Report(report, surprise=jnp.abs(td).mean(axis=-1))
+    after = polyak(state.target_critic, critic.net, hp.tau)
+    state = State(actor, critic, after, log_alpha, state.step + 1)
+    report = {
+        "critic_loss": jnp.square(td).sum(axis=-1).mean() / 2,
+        "value": (td + y[:, None]).mean(),
+        "entropy": -log_prob,
+        "alpha": alpha,
+    }
+    return state, Report(report, surprise=jnp.abs(td).mean(axis=-1))

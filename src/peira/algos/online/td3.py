@@ -83,16 +83,22 @@ class Critic(eqx.Module):
 
 
 def twins(
-    spec: Spec, hidden: Widths, vision: Vision, layer_norm: bool, *, key: Key
+    spec: Spec,
+    hidden: Widths,
+    vision: Vision,
+    layer_norm: bool,
+    *,
+    key: Key,
+    members: int = 2,
 ) -> Ensemble[Critic]:
-    """Two critics that begin apart."""
+    """Two critics, or more, that begin apart."""
 
     def make(k: Key) -> Critic:
         eye = Encoder(spec.obs, init=fan_in, key=fold(k, "eye"), vision=vision)
         sizes = [eye.size + spec.action.size, *hidden, 1]
         return Critic(eye, MLP(sizes, key=k, layer_norm=layer_norm))
 
-    return Ensemble(make, 2, key=key)
+    return Ensemble(make, members, key=key)
 
 
 class State(eqx.Module):
@@ -127,6 +133,15 @@ class Deterministic(Policy[tuple[()]]):
         return scale(box, unit.reshape(box.shape)), carry, ()
 
 
+def smoothed(
+    actor: Actor, obs: Obs, *, noise: Number, clip: Number, key: Key
+) -> Float[Array, "batch act"]:
+    """The actor's actions with clipped noise (eq. 14)."""
+    action = jax.vmap(actor)(obs)
+    smooth = jnp.clip(noise * jr.normal(key, action.shape), -clip, clip)
+    return jnp.clip(action + smooth, -1.0, 1.0)
+
+
 def target(
     actor: Actor,
     critic: Ensemble[Critic],
@@ -137,10 +152,8 @@ def target(
     clip: Number,
     key: Key,
 ) -> Float[Arrays, " batch"]:
-    """`y`, with the target policy smoothed by clipped noise (eqs. 10 and 14)."""
-    action = jax.vmap(actor)(steps.next_obs)
-    smooth = jnp.clip(noise * jr.normal(key, action.shape), -clip, clip)
-    action = jnp.clip(action + smooth, -1.0, 1.0)
+    """`y`, with the target policy smoothed (eqs. 10 and 14)."""
+    action = smoothed(actor, steps.next_obs, noise=noise, clip=clip, key=key)
     value = jax.vmap(critic)(steps.next_obs, action).min(axis=-1)
     return steps.reward + gamma * jnp.where(steps.terminated, 0.0, value)
 
@@ -249,10 +262,23 @@ def step(
         clip=hp.target_clip,
         key=key,
     )
+    return learn(hp, state, steps, y, batch.weight, loss)
+
+
+def learn(
+    hp: TD3,
+    state: State,
+    steps: Transition,
+    y: Float[Arrays, " batch"],
+    weight: Float[Arrays, " batch"],
+    loss: ActorLoss,
+) -> tuple[State, Report]:
+    """The critics a step towards `y`; every `hp.delay`-th time, the actor one down
+    `loss`."""
     critic, td = descend(
         hp.tx,
         state.critic,
-        lambda q: critic_loss(q, steps.obs, steps.action, y, batch.weight),
+        lambda q: critic_loss(q, steps.obs, steps.action, y, weight),
         rate=hp.learning_rate,
     )
 

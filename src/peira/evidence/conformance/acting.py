@@ -97,6 +97,7 @@ def shows(subject: Subject) -> Iterator[str]:
 
 
 def explores(subject: Subject) -> Iterator[str]:
+    subject.must_keep()
     for problem in subject.working:
         played, other = play(subject, problem)
         if same(played.roamed, other.roamed):

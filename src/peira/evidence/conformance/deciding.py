@@ -179,6 +179,7 @@ def asked(
 
 def decide(subject: Subject, *, names: tuple[str, ...]) -> Iterator[str]:
     """The decisions that were learned wrong, in every kind of action."""
+    subject.must_keep()
     gamma = getattr(subject.quick, "gamma", None)
     if gamma is not None and gamma < LEAST:
         raise DoesNotApply(f"gamma = {gamma}: the answers hold from {LEAST} on")
@@ -214,6 +215,8 @@ def masks(subject: Subject) -> Iterator[str]:
     count in what a state is worth."""
     if wrong := list(illegal(subject)):
         yield from wrong
+        return
+    if not subject.keeps:
         return
     found = lesson(subject, "discrete")
     if times := sum(int(x.sum()) for x in found.illegal.values()):

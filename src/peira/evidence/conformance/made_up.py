@@ -14,20 +14,23 @@ from ...core import (
     Algorithm,
     Box,
     Discrete,
+    Facts,
     is_space,
-    keeper,
     Key,
     MultiBinary,
     MultiDiscrete,
+    Space,
     Spec,
     TimeStep,
     Transition,
 )
 from ...engine.arrays import is_key
 from ...engine.loop import act
+from .given import Given, kept_by
 
 
 STEPS, ENVS, ROUNDS = 8, 2, 3
+SOMEBODY = 7  # the seed of who collects a dataset
 
 
 def box(low: float, high: float, *shape: int, dtype: Any = np.float32) -> Box:
@@ -36,16 +39,27 @@ def box(low: float, high: float, *shape: int, dtype: Any = np.float32) -> Box:
 
 NUMBERS, BYTES = box(-2, 2, 3), box(0, 255, 5, 5, 2, dtype=np.uint8)
 MIXED = {"goal": Discrete(3), "place": box(-1, 1, 2)}
+
+
+def problem(obs: PyTree, action: Space, *, masked: bool = False) -> Spec:
+    """A problem, and what might be known of a dataset of it."""
+    filled = lambda x: jax.tree.map(
+        lambda s: np.full(s.shape, x, np.float32), obs, is_leaf=is_space
+    )
+    known = Facts(filled(0.2), filled(0.7), 90, 9, longest=20, best=3.0, worst=-2.0)
+    return Spec(obs, action, masked, updates=20, data=known)
+
+
 PROBLEMS = {
-    "box": Spec(NUMBERS, box(-1, 3, 2), updates=20),
-    "discrete": Spec(NUMBERS, Discrete(4), updates=20),
-    "multi": Spec(NUMBERS, MultiDiscrete((2, 3)), updates=20),
-    "binary": Spec(NUMBERS, MultiBinary((3,)), updates=20),
-    "masked": Spec(NUMBERS, Discrete(4), masked=True, updates=20),
-    "dict": Spec(MIXED, Discrete(4), updates=20),
-    "dict-box": Spec(MIXED, box(-1, 3, 2), updates=20),
-    "image": Spec(BYTES, Discrete(4), updates=20),
-    "image-box": Spec(BYTES, box(-1, 3, 2), updates=20),
+    "box": problem(NUMBERS, box(-1, 3, 2)),
+    "discrete": problem(NUMBERS, Discrete(4)),
+    "multi": problem(NUMBERS, MultiDiscrete((2, 3))),
+    "binary": problem(NUMBERS, MultiBinary((3,))),
+    "masked": problem(NUMBERS, Discrete(4), masked=True),
+    "dict": problem(MIXED, Discrete(4)),
+    "dict-box": problem(MIXED, box(-1, 3, 2)),
+    "image": problem(BYTES, Discrete(4)),
+    "image-box": problem(BYTES, box(-1, 3, 2)),
 }
 
 
@@ -87,9 +101,13 @@ def instant(spec: Spec, n: int, *, key: Key) -> TimeStep:
 
 
 def experience(algorithm: Algorithm, spec: Spec, state: Any, *, key: Key) -> Transition:
-    """A block `(time, env, ...)` in which the algorithm chose the actions."""
+    """A block `(time, env, ...)` in which the algorithm chose the actions; or one like
+    it, where datasets are all it learns from."""
     k_now, k_next, k_act, k_reward, k_end = jr.split(key, 5)
-    rhythm = keeper(algorithm, spec).rhythm(envs=ENVS)
+    store = kept_by(algorithm, spec, block=STEPS)
+    if isinstance(store, Given):
+        state = algorithm.init(spec, key=jr.key(SOMEBODY))
+    rhythm = store.rhythm(envs=ENVS)
     block = max(STEPS, rhythm.every // ENVS, rhythm.warmup // ENVS)
     n = block * ENVS
     now, then = instant(spec, n, key=k_now), instant(spec, n, key=k_next)
@@ -122,14 +140,14 @@ def birth(algorithm: Algorithm, spec: Spec, *, key: Key) -> Life:
     state = algorithm.init(spec, key=k_init)
     block = experience(algorithm, spec, state, key=k_example)
     example = jax.tree.map(lambda x: x[0, 0], block)
-    return Life(state, keeper(algorithm, spec).init(example, envs=ENVS))
+    return Life(state, kept_by(algorithm, spec, block=STEPS).init(example, envs=ENVS))
 
 
 def turn(algorithm: Algorithm, spec: Spec, life: Life, *, key: Key) -> Any:
     """Act, keep, deal and learn, once: the life after it, what was dealt and what was
     reported."""
     k_live, k_sample, k_update = jr.split(key, 3)
-    store = keeper(algorithm, spec)
+    store = kept_by(algorithm, spec, block=STEPS)
     kept = store.add(life.kept, experience(algorithm, spec, life.state, key=k_live))
     batch = store.sample(kept, key=k_sample)
     state, report = algorithm.update(life.state, batch, key=k_update)
@@ -191,6 +209,7 @@ def script(algorithm: Algorithm, spec: Spec) -> Any:
     keys = jnp.stack(keys_of(0))
     written = jax.make_jaxpr(lambda k: behaviour(algorithm, spec, k))(keys)
     arrays = [jr.key_data(x) if is_key(x) else x for x in written.consts]
-    rhythm = keeper(algorithm, spec).rhythm(envs=ENVS)
+    store = kept_by(algorithm, spec, block=STEPS)
+    dealt = repr(store.deal) if isinstance(store, Given) else store.rhythm(envs=ENVS)
     text = re.sub("0x[0-9a-f]+", "", str(written))
-    return rhythm, text, [np.asarray(x).tobytes() for x in arrays]
+    return dealt, text, [np.asarray(x).tobytes() for x in arrays]

@@ -39,11 +39,11 @@ QUICK: Mapping[str, Any] = {
     "tau": 0.05,
     "target_every": 10,
     "gamma": 0.6,
-    # entropy is worth little against the rewards
-    "alpha": 0.05,
-    "automatic": False,
 }
 """For learning a decision in a few hundred updates."""
+TEMPERED: Mapping[str, Any] = {"alpha": 0.05, "automatic": False}
+"""The same, where `alpha` is a temperature that could be automatic: entropy is worth
+little against the rewards."""
 
 
 def sized(

@@ -1,5 +1,6 @@
 """An algorithm under examination: made small, and its programs compiled once."""
 
+import dataclasses
 import functools as ft
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.random as jr
 
-from ...core import Algorithm, BadConfig, Spec
+from ...core import Algorithm, BadConfig, Spec, Store
 from .made_up import birth, keys_of, Life, PROBLEMS, show, turn
-from .settings import QUICK, sized, SMALL
+from .settings import QUICK, sized, SMALL, TEMPERED
 
 
 class DoesNotApply(Exception):
@@ -48,7 +49,9 @@ class Subject:
         self.trace = ft.cache(self._trace)
         self.programs = ft.cache(self._programs)
         self.history = ft.cache(self.live)
-        self.small, self.quick = self.sized(SMALL), self.sized(QUICK)
+        tempered = TEMPERED.keys() <= {f.name for f in dataclasses.fields(cls)}
+        quick = {**QUICK, **TEMPERED} if tempered else QUICK
+        self.small, self.quick = self.sized(SMALL), self.sized(quick)
         if self.trace(self.main).refusal:
             self.trace.cache_clear()
             self.programs.cache_clear()
@@ -67,6 +70,17 @@ class Subject:
     def working(self) -> dict[str, Spec]:
         """The problems that it does not refuse."""
         return {k: v for k, v in self.problems.items() if not self.trace(k).refusal}
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps fresh experience, and so can learn by trying."""
+        store = self.small.store(self.problems[self.main])
+        return isinstance(store, Store)
+
+    def must_keep(self) -> None:
+        """Raise `DoesNotApply` for who never tries anything."""
+        if not self.keeps:
+            raise DoesNotApply("it learns from a dataset only")
 
     def _programs(self, problem: str) -> tuple[Callable, Callable]:
         """`birth` and `turn`, compiled."""
