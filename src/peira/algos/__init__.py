@@ -10,7 +10,12 @@ from ..core.protocols import Algorithm
 
 
 catalogue: dict[str, str] = {
+    "bcq": "peira.algos.offline.bcq:BCQ",
+    "bcq-discrete": "peira.algos.offline.bcq_discrete:DiscreteBCQ",
+    "bear": "peira.algos.offline.bear:BEAR",
+    "brac": "peira.algos.offline.brac:BRAC",
     "dqn": "peira.algos.online.dqn:DQN",
+    "kl-control": "peira.algos.offline.kl_control:KLControl",
     "ppo": "peira.algos.online.ppo:PPO",
     "sac": "peira.algos.online.sac:SAC",
     "sac-discrete": "peira.algos.online.sac_discrete:DiscreteSAC",

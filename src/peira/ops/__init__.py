@@ -8,6 +8,16 @@ from .distributions import (
     TanhGaussian,
     unscale,
 )
+from .divergences import (
+    dual_kl,
+    gaussian,
+    laplacian,
+    normal_kl,
+    sampled_kl,
+    squared_mmd,
+    steepness,
+    wasserstein,
+)
 from .learning import (
     choose,
     descend,
@@ -22,11 +32,13 @@ from .learning import (
     when,
 )
 from .moments import Moments
+from .proposals import best_worth, BestOf, fixed_noise, soft_clipped
 from .returns import gae, lambda_return, n_step
 from .standard import Standard, Standardised
 
 
 __all__ = [
+    "BestOf",
     "Categorical",
     "Gaussian",
     "Moments",
@@ -36,18 +48,29 @@ __all__ = [
     "Standardised",
     "TanhGaussian",
     "Trainable",
+    "best_worth",
     "choose",
     "descend",
+    "dual_kl",
+    "fixed_noise",
     "gae",
+    "gaussian",
     "lambda_return",
+    "laplacian",
     "mean_metrics",
     "n_step",
+    "normal_kl",
     "polyak",
     "refused",
+    "sampled_kl",
     "scale",
     "settle",
+    "soft_clipped",
+    "squared_mmd",
+    "steepness",
     "stride",
     "trainable",
     "unscale",
+    "wasserstein",
     "when",
 ]

@@ -21,6 +21,7 @@ of an episode; a time limit is bootstrapped through, a death is not.
 Reference scores: `docs/results.md`.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -84,7 +85,7 @@ class State(eqx.Module):
 class EpsilonGreedy(Policy[tuple[()]]):
     """The best action, or with probability ε any legal one."""
 
-    net: QNetwork
+    net: Callable[[Obs, Any], Float[Array, " action"]]
     epsilon: Float[Array, ""]
 
     def begin(self) -> tuple[()]:

@@ -83,16 +83,22 @@ class Critic(eqx.Module):
 
 
 def twins(
-    spec: Spec, hidden: Widths, vision: Vision, layer_norm: bool, *, key: Key
+    spec: Spec,
+    hidden: Widths,
+    vision: Vision,
+    layer_norm: bool,
+    *,
+    key: Key,
+    members: int = 2,
 ) -> Ensemble[Critic]:
-    """Two critics that begin apart."""
+    """Two critics, or more, that begin apart."""
 
     def make(k: Key) -> Critic:
         eye = Encoder(spec.obs, init=fan_in, key=fold(k, "eye"), vision=vision)
         sizes = [eye.size + spec.action.size, *hidden, 1]
         return Critic(eye, MLP(sizes, key=k, layer_norm=layer_norm))
 
-    return Ensemble(make, 2, key=key)
+    return Ensemble(make, members, key=key)
 
 
 class State(eqx.Module):
