@@ -32,7 +32,7 @@ from .learning import (
     when,
 )
 from .moments import Moments
-from .proposals import best_worth, BestOf, fixed_noise, soft_clipped
+from .proposals import best_worth, BestOf, Critics, fixed_noise, Propose, soft_clipped
 from .returns import gae, lambda_return, n_step
 from .standard import Standard, Standardised
 
@@ -40,10 +40,12 @@ from .standard import Standard, Standardised
 __all__ = [
     "BestOf",
     "Categorical",
+    "Critics",
     "Gaussian",
     "Moments",
     "MultiCategorical",
     "Number",
+    "Propose",
     "Standard",
     "Standardised",
     "TanhGaussian",

@@ -43,7 +43,7 @@ def squared_mmd(
     x: Float[Array, "n act"], y: Float[Array, "m act"], kernel: Kernel
 ) -> Float[Array, ""]:
     """`E k(x, x') + E k(y, y') - 2 E k(x, y)` over all pairs, a draw with itself too:
-    the squared maximum mean discrepancy. Gretton et al., 2012, eq. 5."""
+    the squared maximum mean discrepancy, biased upwards. Gretton et al., 2012."""
 
     def mean(a: Float[Array, "i act"], b: Float[Array, "j act"]) -> Float[Array, ""]:
         return jax.vmap(lambda u: jax.vmap(lambda v: kernel(u, v))(b))(a).mean()

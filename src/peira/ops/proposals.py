@@ -15,16 +15,18 @@ from .learning import Number
 
 Propose = Callable[[Obs, Float[Array, " noise"]], Float[Array, " act"]]
 """From an observation and noise to an action in `[-1, 1]`."""
+Critics = Callable[[Obs, Float[Array, " act"]], Float[Array, " member"]]
+"""What each of several critics makes of an action."""
 
 
 def soft_clipped(q: Float[Array, "*n member"], weight: Number) -> Float[Array, "*n"]:
-    """`λ minᵢ qᵢ + (1 - λ) maxᵢ qᵢ`. Fujimoto et al., 2019, eq. 13."""
+    """`λ minᵢ qᵢ + (1 - λ) maxᵢ qᵢ`. Fujimoto et al., 2019."""
     return weight * q.min(axis=-1) + (1 - weight) * q.max(axis=-1)
 
 
 def best_worth(
     propose: Propose,
-    critic: Callable[[Obs, Float[Array, " act"]], Float[Array, " member"]],
+    critic: Critics,
     obs: Obs,
     noise: Float[Array, "candidate noise"],
     *,

@@ -53,11 +53,13 @@ from ...nets import Encoder, Ensemble, fan_in, MLP, VAE, Vision
 from ...ops import (
     best_worth,
     BestOf,
+    Critics,
     descend,
     fixed_noise,
     normal_kl,
     Number,
     polyak,
+    Propose,
     Trainable,
     trainable,
 )
@@ -115,15 +117,15 @@ def vae_loss(
 
 
 def target(
-    propose: Any,
-    critic: Ensemble[Critic],
+    propose: Propose,
+    critic: Critics,
     steps: Transition,
     noise: Float[Array, "batch candidate noise"],
     *,
     weight: Number,
     gamma: Number,
 ) -> Float[Arrays, " batch"]:
-    """`y`, by the best of the proposals that the noise stands for (eq. 13)."""
+    """`y`, by the best of the proposals that the noise stands for."""
     worth = lambda s, e: best_worth(propose, critic, s, e, weight=weight)
     value = jax.vmap(worth)(steps.next_obs, noise)
     return steps.reward + gamma * jnp.where(steps.terminated, 0.0, value)
@@ -135,7 +137,7 @@ def perturbation_loss(
     obs: Obs,
     noise: Float[Array, "batch latent"],
 ) -> Float[Array, ""]:
-    """`-E[Q₁(s, a + ξ(s, a))]` (eq. 12)."""
+    """`-E[Q₁(s, a + ξ(s, a))]`."""
     first = jax.tree.map(lambda x: x[0], critic.members)
     return -jax.vmap(first)(obs, jax.vmap(propose)(obs, noise)).mean()
 

@@ -60,6 +60,7 @@ from ...data import Replay
 from ...nets import Encoder, Ensemble, fan_in, MLP, VAE, Vision
 from ...ops import (
     BestOf,
+    Critics,
     descend,
     fixed_noise,
     gaussian,
@@ -115,7 +116,7 @@ def mmd(
 
 def actor_loss(
     actor: Actor,
-    critic: Ensemble[Critic],
+    critic: Critics,
     obs: Obs,
     behaviour: Float[Array, "batch match act"],
     noise: Float[Array, "batch match act"],

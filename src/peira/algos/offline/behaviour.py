@@ -2,7 +2,7 @@
 density, or a judge that tells its actions from the policy's.
 
 Of behaviour-regularised actor-critic: Wu, Tucker & Nachum, 2019.
-https://arxiv.org/abs/1911.11361 (section 3.2).
+https://arxiv.org/abs/1911.11361.
 """
 
 import functools

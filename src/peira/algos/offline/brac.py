@@ -16,9 +16,9 @@ near the data can be chosen, and where it enters.
              wasserstein  max_c E_π[c(s, a)] - E_data[c(s, a)], |∇c| ≤ 1  by the data
 
 The judges T and c are learned with a penalty on |∇| > 1 between the two actions.
-Wu, Tucker & Nachum, 2019. https://arxiv.org/abs/1911.11361 (eqs. 4 to 8); sizes and
-step sizes are those of the authors' code, https://github.com/google-research/
-google-research/tree/master/behavior_regularized_offline_rl, and its example.
+Wu, Tucker & Nachum, 2019. https://arxiv.org/abs/1911.11361; sizes and step sizes are
+those of the authors' code (google-research/behavior_regularized_offline_rl) and of its
+example.
 
 Deliberately different: cloning and learning are one run (until the clone is done, it is
 what acts); the judge makes its steps on one batch, with fresh actions of the policy; a
@@ -63,6 +63,7 @@ from ...data import Replay
 from ...nets import Encoder, Ensemble, fan_in, MLP, Vision
 from ...ops import (
     BestOf,
+    Critics,
     descend,
     fixed_noise,
     Number,
@@ -104,7 +105,7 @@ Seen = tuple[State, Metrics, Float[Array, " batch"]]
 
 def target(
     actor: Actor,
-    critic: Ensemble[Critic],
+    critic: Critics,
     steps: Transition,
     penalty: Float[Array, " batch"],
     *,
@@ -113,7 +114,7 @@ def target(
     gamma: Number,
     key: Key,
 ) -> Float[Arrays, " batch"]:
-    """`y`, less the penalty `α D(s')` (eq. 5)."""
+    """`y`, less the penalty `α D(s')`."""
     keys = jr.split(key, penalty.shape[0])
 
     def one(s: Obs, k: Key) -> Float[Array, ""]:
@@ -126,7 +127,7 @@ def target(
 
 def actor_loss(
     actor: Actor,
-    critic: Ensemble[Critic],
+    critic: Critics,
     obs: Obs,
     apart: Float[Array, " batch"],
     alpha: Number,
@@ -136,7 +137,7 @@ def actor_loss(
     mix: Number,
     key: Key,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """`E[α D + w log π - q]`, without q until `started` (eq. 6); and `E[D]`."""
+    """`E[α D + w log π - q]`, without q until `started`; and `E[D]`."""
     keys = jr.split(key, apart.shape[0])
 
     def one(s: Obs, k: Key) -> tuple[Float[Array, ""], Float[Array, ""]]:

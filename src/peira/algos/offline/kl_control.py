@@ -168,7 +168,9 @@ class KLControl(Algorithm[State, Sample]):
 
     @property
     def tx(self) -> optax.GradientTransformation:
-        return optax.chain(optax.clip(self.max_gradient), optax.scale_by_adam())
+        clip = lambda g: jnp.clip(g, -self.max_gradient, self.max_gradient)
+        guard = optax.stateless(lambda grads, _: jax.tree.map(clip, grads))
+        return optax.chain(guard, optax.scale_by_adam())
 
     def store(self, spec: Spec) -> Source[Any, Sample]:
         return Replay(self.capacity, self.batch, self.warmup)
