@@ -45,16 +45,18 @@ def gradient(loss, tree):
 class Adam:
     """Kingma & Ba, 2015, algorithm 1."""
 
-    def __init__(self, tree, *, rate, eps=1e-8, max_norm=np.inf):
+    def __init__(self, tree, *, rate, eps=1e-8, max_norm=np.inf, clip=np.inf):
         self.m = jax.tree.map(np.zeros_like, tree)
         self.v = jax.tree.map(np.zeros_like, tree)
         self.rate, self.eps, self.max_norm, self.t = rate, eps, max_norm, 0
+        self.clip = clip
 
     def step(self, tree, loss, rate=None):
         """The tree one step down the loss."""
         g = gradient(loss, tree)
         norm = np.sqrt(sum(np.square(x).sum() for x in jax.tree.leaves(g)))
         g = jax.tree.map(lambda x: x * min(1.0, self.max_norm / norm), g)
+        g = jax.tree.map(lambda x: np.clip(x, -self.clip, self.clip), g)
         self.t += 1
         self.m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, self.m, g)
         self.v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, self.v, g)

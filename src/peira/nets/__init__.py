@@ -1,12 +1,15 @@
 """Network blocks and how they begin."""
 
 from .blocks import Activation, Conv, Ensemble, Impala, LayerNorm, Linear, MLP, PlainCNN
+from .dropout import dropped
 from .encode import Encoder, Vision
 from .initialise import fan_in, he, Initialise, orthogonal
+from .vae import VAE
 
 
 __all__ = [
     "MLP",
+    "VAE",
     "Activation",
     "Conv",
     "Encoder",
@@ -17,6 +20,7 @@ __all__ = [
     "Linear",
     "PlainCNN",
     "Vision",
+    "dropped",
     "fan_in",
     "he",
     "orthogonal",

@@ -8,6 +8,16 @@ from .distributions import (
     TanhGaussian,
     unscale,
 )
+from .divergences import (
+    dual_kl,
+    gaussian,
+    laplacian,
+    normal_kl,
+    sampled_kl,
+    squared_mmd,
+    steepness,
+    wasserstein,
+)
 from .learning import (
     choose,
     descend,
@@ -23,34 +33,49 @@ from .learning import (
 )
 from .moments import Moments
 from .regression import expectile_loss, quantile_huber_loss
+from .proposals import best_worth, BestOf, Critics, fixed_noise, Propose, soft_clipped
 from .returns import gae, lambda_return, n_step
 from .standard import Standard, Standardised
 
 
 __all__ = [
+    "BestOf",
     "Categorical",
+    "Critics",
     "Gaussian",
     "Moments",
     "MultiCategorical",
     "Number",
+    "Propose",
     "Standard",
     "Standardised",
     "TanhGaussian",
     "Trainable",
+    "best_worth",
     "choose",
     "descend",
     "expectile_loss",
+    "dual_kl",
+    "fixed_noise",
     "gae",
+    "gaussian",
     "lambda_return",
+    "laplacian",
     "mean_metrics",
     "n_step",
+    "normal_kl",
     "polyak",
     "quantile_huber_loss",
     "refused",
+    "sampled_kl",
     "scale",
     "settle",
+    "soft_clipped",
+    "squared_mmd",
+    "steepness",
     "stride",
     "trainable",
     "unscale",
+    "wasserstein",
     "when",
 ]

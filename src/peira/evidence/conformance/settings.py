@@ -24,6 +24,11 @@ SMALL: Mapping[str, Any] = {
     "prioritised": True,
     "initial_epsilon": 0.9,
     "target_noise": 1.0,
+    # of offline methods
+    "vae_hidden": (8,),
+    "critic_hidden": (8,),
+    "cloning": 1,
+    "warm_start": 1,
 }
 """For a few rounds of made-up experience."""
 QUICK: Mapping[str, Any] = {
@@ -39,6 +44,10 @@ QUICK: Mapping[str, Any] = {
     "tau": 0.05,
     "target_every": 10,
     "gamma": 0.6,
+    "vae_hidden": (32,),
+    "critic_hidden": (32,),
+    "cloning": 100,
+    "warm_start": 100,
 }
 """For learning a decision in a few hundred updates."""
 TEMPERED: Mapping[str, Any] = {"alpha": 0.05, "automatic": False}
