@@ -1,7 +1,6 @@
 """From a recipe to a folder, and whether it holds what the recorded one held."""
 
 import dataclasses
-import importlib.resources
 import json
 import platform
 import warnings
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PyTree
 
 from ...core import DataFault, Policy, unknown
 from ...data import Dataset, native
-from ...engine.evaluate import evaluate
 from ...engine.fields import plain
 from ...engine.provenance import version
 from ...engine.sinks import Sink
@@ -32,10 +30,10 @@ from .recipes import (
     Replay,
     Scripted,
 )
-from .training import EVALUATION, FRESH, Milestones, milestones, run_of, state, Training
+from .training import Milestones, milestones, moments, play, run_of, Training
 
 
-RECORDED = "recorded.jsonl"
+RECORDED = Path(__file__).with_name("recorded.jsonl")
 # What D4RL divides by (its d4rl/infos.py): of the same tasks in an older simulator.
 D4RL = {
     "Hopper-v5": {"random": -20.272305, "expert": 3234.3},
@@ -99,26 +97,26 @@ class Kitchen(NamedTuple):
                 return join([self.cook(RECIPES[name]) for name in names])
             case Replay(training):
                 run = self.run(training)
-                moment = state(training, run, milestones(training, run).medium)
-                return remembered(moment.spec, moment.ring)
+                (now,) = moments(training, run, milestones(training, run).medium)
+                return remembered(now.spec, now.ring)
         world = make(recipe.env)
         try:
             steps = recipe.steps or 0
-            policy = self.policy(recipe)
+            policy = self.policy(recipe, world.spec.action)
             return collect(policy, world, steps=steps, seed=recipe.seed)
         finally:
             shut(world)
 
-    def policy(self, recipe: Recipe) -> Policy:
+    def policy(self, recipe: Recipe, action: PyTree) -> Policy:
         """Who collects it."""
         match recipe.behaviour:
             case Learned(training, level):
                 run = self.run(training)
                 step = getattr(milestones(training, run), level)
-                return telling(state(training, run, step).policy)
+                return telling(moments(training, run, step)[0].policy)
             case Scripted() as how:
                 return oracle(str(recipe.env), how)
-        return uniform(str(recipe.env))
+        return Uniform(action)
 
     def run(self, training: Training) -> Any:
         """Its run, brought to its end."""
@@ -152,22 +150,11 @@ class Kitchen(NamedTuple):
         return {"scores": {"peira": scores, **theirs}, **said}
 
 
-def uniform(env: str) -> Policy:
-    """Anything that the environment allows."""
-    world = make(env)
-    try:
-        return Uniform(world.spec.action)
-    finally:
-        shut(world)
-
-
 def measured(env: str) -> dict[str, float]:
     """What random play and the oracle of a maze earn."""
-    who = {"random": uniform(env), "expert": oracle(env, Scripted(0.0))}
-    play = lambda policy: evaluate(
-        policy, make(env), episodes=FRESH, seed=EVALUATION, explore=True
-    )
-    return {name: float(play(policy).returns.mean(dtype=float)) for name, policy in who.items()}
+    world = make(env)
+    who = {"random": Uniform(world.spec.action), "expert": oracle(env, Scripted(0.0))}
+    return {name: play(world, policy, explore=True)[0] for name, policy in who.items()}
 
 
 def about(name: str, recipe: Recipe) -> dict[str, Any]:
@@ -190,8 +177,7 @@ def versions(recipe: Recipe) -> dict[str, str | None]:
 
 def recorded() -> dict[str, dict[str, Any]]:
     """What was recorded of every set that we have built, by its name."""
-    file = importlib.resources.files(__package__) / RECORDED
-    rows = map(json.loads, file.read_text().splitlines())
+    rows = map(json.loads, RECORDED.read_text().splitlines())
     return {row["name"]: row for row in rows}
 
 

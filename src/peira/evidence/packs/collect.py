@@ -38,9 +38,10 @@ class Episode(NamedTuple):
 
 def collect(policy: Policy, env: Env | Hosted, *, steps: int, seed: int) -> Dataset:
     """So many steps of the policy as it explores, and the rest of the last episode."""
-    play = hosted if isinstance(env, Hosted) else compiled
+    is_hosted = isinstance(env, Hosted)
+    play = hosted(policy, env, seed) if is_hosted else compiled(policy, env, seed)
     episodes, count = [], 0
-    for episode in play(policy, env, seed):
+    for episode in play:
         episodes.append(episode)
         count += len(episode.reward)
         if count >= steps:

@@ -7,6 +7,7 @@ one; and both of these, one after the other. Learned policies act as they explor
 """
 
 import dataclasses
+import functools as ft
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -90,41 +91,39 @@ BREAKOUT = Training(
 )
 
 
-def learned(name: str, training: Training, steps: int, *depends: str) -> dict:
+def learned(
+    name: str, training: Training, steps: int, *depends: str
+) -> dict[str, Recipe]:
     """The five kinds of one environment."""
-    make = lambda behaviour, seed, n=steps: Recipe(
-        behaviour, training.env, depends, n, seed
-    )
-    both = (f"{name}-medium", f"{name}-expert")
+    make = ft.partial(Recipe, env=training.env, depends=depends)
     return {
-        f"{name}-random": make(Random(), 1),
-        f"{name}-medium": make(Learned(training, "medium"), 2),
-        f"{name}-medium-replay": make(Replay(training), 0, None),
-        f"{name}-medium-expert": make(Both(both), 0, None),
-        f"{name}-expert": make(Learned(training, "expert"), 3),
+        f"{name}-random": make(Random(), steps=steps, seed=1),
+        f"{name}-medium": make(Learned(training, "medium"), steps=steps, seed=2),
+        f"{name}-medium-replay": make(Replay(training)),
+        f"{name}-medium-expert": make(Both((f"{name}-medium", f"{name}-expert"))),
+        f"{name}-expert": make(Learned(training, "expert"), steps=steps, seed=3),
     }
 
 
 def driven(name: str, env: str, steps: int) -> dict[str, Recipe]:
     """The kinds of a maze for points."""
-    make = lambda behaviour, seed: Recipe(behaviour, env, JAX, steps, seed)
+    make = ft.partial(Recipe, env=env, depends=JAX, steps=steps)
     return {
-        f"{name}-random": make(Random(), 1),
-        f"{name}-play": make(Scripted(0.5, roams=True), 2),
-        f"{name}-noisy": make(Scripted(1.0), 3),
-        f"{name}-expert": make(Scripted(0.0), 4),
+        f"{name}-random": make(Random(), seed=1),
+        f"{name}-play": make(Scripted(0.5, roams=True), seed=2),
+        f"{name}-noisy": make(Scripted(1.0), seed=3),
+        f"{name}-expert": make(Scripted(0.0), seed=4),
     }
 
 
 def walked(name: str, env: str, steps: int) -> dict[str, Recipe]:
     """The kinds of a maze for walkers."""
-    make = lambda behaviour, seed, n=steps: Recipe(behaviour, env, JAX, n, seed)
-    both = (f"{name}-medium", f"{name}-expert")
+    make = ft.partial(Recipe, env=env, depends=JAX)
     return {
-        f"{name}-random": make(Random(), 1),
-        f"{name}-medium": make(Scripted(0.5), 2),
-        f"{name}-medium-expert": make(Both(both), 0, None),
-        f"{name}-expert": make(Scripted(0.0), 3),
+        f"{name}-random": make(Random(), steps=steps, seed=1),
+        f"{name}-medium": make(Scripted(0.5), steps=steps, seed=2),
+        f"{name}-medium-expert": make(Both((f"{name}-medium", f"{name}-expert"))),
+        f"{name}-expert": make(Scripted(0.0), steps=steps, seed=3),
     }
 
 

@@ -19,7 +19,7 @@ from ...algos import get
 from ...core import Algorithm, DataFault, Env, Policy, Spec
 from ...data.ring import Ring
 from ...engine import checkpoint
-from ...engine.evaluate import evaluate
+from ...engine.evaluate import evaluator
 from ...engine.fields import plain
 from ...engine.files import write_file
 from ...engine.plan import Plan
@@ -55,7 +55,7 @@ class Training:
     @property
     def learner(self) -> Algorithm:
         """The algorithm; its replay forgets nothing."""
-        return get(self.algorithm)(capacity=self.steps, **self.hyper)
+        return get(self.algorithm)(**{"capacity": self.steps, **self.hyper})
 
     @property
     def plan(self) -> Plan:
@@ -127,22 +127,23 @@ def milestones(training: Training, run: Run) -> Milestones:
 def look(training: Training, run: Run) -> Milestones:
     """Find the milestones, and play fresh episodes there: the evaluations that chose
     them flatter them."""
-    world = arena(training.env)
+    world = make(training.env, envs=10)
     try:
-        play = lambda policy, explore: float(
-            evaluate(
-                policy, world, episodes=FRESH, seed=EVALUATION, explore=explore
-            ).returns.mean(dtype=float)
-        )
-        random = play(Uniform(world.spec.action), True)
-        medium, expert = chosen(means(run), random)
-        at = {"medium": medium, "expert": expert}
-        returns = {
-            k: play(state(training, run, n).policy, False) for k, n in at.items()
-        }
-        return Milestones(medium, expert, {"random": random, **returns})
+        (random,) = play(world, Uniform(world.spec.action), explore=True)
+        steps = chosen(means(run), random)
+        policies = [moment.policy for moment in moments(training, run, *steps)]
+        medium, expert = play(world, *policies)
     finally:
         shut(world)
+    returns = {"random": random, "medium": medium, "expert": expert}
+    return Milestones(*steps, returns)
+
+
+def play(world: Env | Hosted, *policies: Policy, explore: bool = False) -> list[float]:
+    """What each policy earns in fresh episodes."""
+    player = evaluator(world, episodes=FRESH, explore=explore)
+    earned = [player(policy, EVALUATION).returns for policy in policies]
+    return [float(returns.mean(dtype=float)) for returns in earned]
 
 
 def chosen(scores: Mapping[int, float], random: float) -> tuple[int, int]:
@@ -174,8 +175,9 @@ class Moment(NamedTuple):
     ring: Ring
 
 
-def state(training: Training, run: Run, step: int) -> Moment:
-    """The policy at a step, and all experience up to it. Raises `RunFault`."""
+def moments(training: Training, run: Run, *steps: int) -> list[Moment]:
+    """The policy at each of some steps, and all experience up to it. Raises
+    `RunFault`."""
     algorithm, plan = training.learner, training.plan
     problem = Problem(algorithm, training.env, plan, training.algorithm, {})
     world, beat = problem.open()
@@ -183,19 +185,17 @@ def state(training: Training, run: Run, step: int) -> Moment:
         like, _ = loop(world, beat, plan.seeds, plan).save(0)
     finally:
         shut(world)
-    life = kept(run, training, step, like)
-    return Moment(world.spec, algorithm.policy(life.learner), life.kept)
+    lives = [kept(run, training, step, like) for step in steps]
+    return [
+        Moment(beat.spec, algorithm.policy(life.learner), life.kept) for life in lives
+    ]
 
 
 def kept(run: Run, training: Training, step: int, like: PyTree) -> Any:
+    """A life out of its checkpoint."""
     folder = run.seed(training.seed).path / "checkpoints"
     owner = run.owner(training.seed)
     life, meta = checkpoint.latest(folder, like, by=step, owner=owner)
     if meta["step"] != step:
         raise DataFault(f"{folder} has lost its checkpoint of step {step}: train anew")
     return life
-
-
-def arena(env: str) -> Env | Hosted:
-    """Where reference returns are measured."""
-    return make(env, envs=10)
