@@ -16,8 +16,8 @@ from pathlib import Path
 
 from peira.cli.cache import keep_compiled
 from peira.core.checks import plain_warnings
-from peira.evidence.packs import build, record, recorded, RECIPES
-from peira.evidence.packs.build import RECORDED
+from peira.evidence.packs import build, RECIPES, record, recorded
+from peira.evidence.packs.making import RECORDED
 
 
 OUT = Path(__file__).parent.parent / "datasets"

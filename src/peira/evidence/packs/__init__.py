@@ -5,7 +5,7 @@ Recipes train, so they stand above the engine and the algorithms, where evidence
 gathered: a set is the ground that comparisons stand on.
 """
 
-from .build import build, Built, normalised, record, recorded
+from .making import build, Built, normalised, record, recorded
 from .recipes import Recipe, RECIPES
 
 

@@ -70,9 +70,9 @@ def build(name: str, out: Path | str, *, sinks: Sequence[Sink] = ()) -> Built:
     recipe, path = RECIPES[name], Path(out) / name
     if path.exists():
         raise DataFault(f"{path} exists: remove it, or choose another --out")
-    kitchen = Kitchen(Path(out), sinks)
-    data = kitchen.cook(recipe)
-    meta = dict(data.meta) | about(name, recipe) | kitchen.scores(recipe, data)
+    builder = Builder(Path(out), sinks)
+    data = builder.make(recipe)
+    meta = dict(data.meta) | about(name, recipe) | builder.scores(recipe, data)
     data = dataclasses.replace(data, meta=meta)
     native.save(data, path)
     built = Built(name, path, data, data.fingerprint(), recorded().get(name))
@@ -81,20 +81,20 @@ def build(name: str, out: Path | str, *, sinks: Sequence[Sink] = ()) -> Built:
     return built
 
 
-class Kitchen(NamedTuple):
+class Builder(NamedTuple):
     """Where sets are built."""
 
     out: Path
     sinks: Sequence[Sink]
 
-    def cook(self, recipe: Recipe) -> Dataset:
+    def make(self, recipe: Recipe) -> Dataset:
         """What the recipe says."""
         match recipe.behaviour:
             case Logged(logger, campaign):
                 folder = openbandit.installed().folder
                 return openbandit.read(logger, campaign, folder)
             case Both(names):
-                return join([self.cook(RECIPES[name]) for name in names])
+                return join([self.make(RECIPES[name]) for name in names])
             case Replay(training):
                 run = self.run(training)
                 (now,) = moments(training, run, milestones(training, run).medium)
