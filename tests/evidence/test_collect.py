@@ -189,7 +189,7 @@ def acts(policy, obs, key, n):
     t = TimeStep(obs, jnp.array(0.0), jnp.array(True))
     one = lambda k: policy(policy.begin(), t, key=k, explore=True)
     action, _, extras = jax.vmap(one)(jr.split(key, n))
-    return np.asarray(action), np.asarray(extras)
+    return np.asarray(action), np.exp(extras.log_prob)
 
 
 def test_random_actions_are_uniform(key):

@@ -1,7 +1,7 @@
 """Who collects the data: policies that know how likely they were to do what they did.
 
-The extras of each are its propensity, where it has one: the probability of a discrete
-action, the density of a continuous one in the units of the environment.
+The extras of each are the logarithm of its propensity, where it has one: the
+probability of a choice, the density of a real action in the units of the environment.
 """
 
 from typing import Any, TypeAlias
@@ -9,21 +9,26 @@ from typing import Any, TypeAlias
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ...algos.online.dqn import EpsilonGreedy
 from ...algos.online.sac import Stochastic
 from ...core import Action, BadConfig, Box, Discrete, Extras, Key, Policy, TimeStep
 from ...envs import PointMaze, Rooms
-from ...ops import scale
+from ...ops import Categorical, scale
 
 
 Chosen: TypeAlias = tuple[Action, Any, Extras]
 
 
+class Drawn(eqx.Module):
+    """How likely an action was, or how dense where it is real."""
+
+    log_prob: Float[Array, ""]
+
+
 class Uniform(Policy[tuple[()]]):
-    """Anything within the bounds."""
+    """Anything within the bounds, each as likely as the others."""
 
     space: Box | Discrete = eqx.field(static=True)
 
@@ -33,11 +38,14 @@ class Uniform(Policy[tuple[()]]):
     def __call__(
         self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
     ) -> Chosen:
-        space = self.space
+        space, (key,) = self.space, jr.split(key, 1)
         if isinstance(space, Discrete):
-            return jr.randint(key, (), 0, space.n), carry, jnp.array(1 / space.n)
-        unit = jr.uniform(key, space.shape, minval=-1.0, maxval=1.0)
-        return scale(space, unit), carry, jnp.array(1 / volume(space), jnp.float32)
+            pi = Categorical(jnp.zeros(space.n), t.legal)
+            action = pi.sample(key=key)
+            return action, carry, Drawn(pi.log_prob(action))
+        action = jr.uniform(key, space.shape, space.dtype, space.low, space.high)
+        density = -jnp.log(jnp.asarray(space.high - space.low)).sum()
+        return action, carry, Drawn(density)
 
 
 class Sampled(Policy[tuple[()]]):
@@ -53,8 +61,9 @@ class Sampled(Policy[tuple[()]]):
     ) -> Chosen:
         space = self.policy.actor.space
         unit, log_prob = self.policy.actor(t.obs).sample_and_log_prob(key=key)
-        density = jnp.exp(log_prob) * 2**space.size / volume(space)
-        return scale(space, unit.reshape(space.shape)), carry, density
+        half = jnp.asarray(space.high - space.low) / 2
+        density = log_prob - jnp.log(half).sum()
+        return scale(space, unit.reshape(space.shape)), carry, Drawn(density)
 
 
 class Epsilon(Policy[tuple[()]]):
@@ -130,7 +139,7 @@ def often(
     anything = jr.randint(k_any, (), 0, n)
     action = jnp.where(jr.uniform(k_whether) < epsilon, anything, best)
     chance = epsilon / n + jnp.where(action == best, 1 - epsilon, 0.0)
-    return action.astype(jnp.int32), carry, chance
+    return action.astype(jnp.int32), carry, Drawn(jnp.log(chance))
 
 
 def telling(policy: Policy) -> Policy:
@@ -142,9 +151,3 @@ def telling(policy: Policy) -> Policy:
         case EpsilonGreedy():
             return Epsilon(policy)
     raise BadConfig(f"{type(policy).__name__} cannot say how likely an action was")
-
-
-def volume(space: Box) -> float:
-    """What a uniform density is one over."""
-    width = np.asarray(space.high, np.float64) - np.asarray(space.low, np.float64)
-    return float(width.prod())

@@ -4,6 +4,7 @@ Episode k depends on the seed and on k alone, not on how many are played side by
 all episodes are whole, and come in their order.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,10 +18,11 @@ from ...core import actors, Env, EnvironmentFault, fold, Policy, root, Spec, Tim
 from ...data import check, Dataset
 from ...data.ring import Ring
 from ...envs import Hosted
+from .behaviours import Drawn
 
 
-SIDE_BY_SIDE = 50  # episodes of a world in JAX
-AT_ONCE = 50  # steps of the same
+SIDE_BY_SIDE = 10  # episodes of a world in JAX
+AT_ONCE = 256  # steps of the same
 LONGEST = 30_000  # steps; an episode that has not ended by then never will
 
 
@@ -61,16 +63,15 @@ class Actor(eqx.Module):
 def compiled(policy: Policy, env: Env, seed: int) -> Iterator[Episode]:
     """Episodes of a world in JAX, without end."""
 
-    def begin(k: Array) -> Actor:
+    def begin(policy: Policy, k: Array) -> Actor:
         key = fold(root(seed), "episode", k)
         world, obs, legal = env.reset(key=fold(key, "reset"))
         t = TimeStep(obs, jnp.zeros(()), jnp.array(True), legal)
         return Actor(world, policy.begin(), t, key)
 
-    def step(actor: Actor, i: Array) -> tuple[Actor, tuple]:
-        t = actor.t
+    def step(policy: Policy, actor: Actor, i: Array) -> tuple[Actor, tuple]:
         action, carry, extras = policy(
-            actor.carry, t, key=fold(actor.key, "act", i), explore=True
+            actor.carry, actor.t, key=fold(actor.key, "act", i), explore=True
         )
         world, out = env.step(actor.world, action, key=fold(actor.key, "world", i))
         reward = out.reward.astype(jnp.float32)
@@ -78,55 +79,49 @@ def compiled(policy: Policy, env: Env, seed: int) -> Iterator[Episode]:
         seen = (out.obs, out.legal, action, reward, out.terminated, out.truncated)
         return Actor(world, carry, t, actor.key), (*seen, extras)
 
+    many = (None, 0)
+
     @jax.jit
-    def chunk(actors: Actor, first: Array) -> tuple[Actor, tuple]:
-        one = lambda now, i: jax.vmap(step, (0, None))(now, i)
+    def chunk(policy: Policy, actors: Actor, first: Array) -> tuple[Actor, tuple]:
+        one = lambda now, i: jax.vmap(step, (*many, None))(policy, now, i)
         return jax.lax.scan(one, actors, first + jnp.arange(AT_ONCE))
 
-    start = jax.jit(lambda first: jax.vmap(begin)(first + jnp.arange(SIDE_BY_SIDE)))
-    first = 0
-    while True:
-        now = start(first)
+    start = jax.jit(jax.vmap(begin, many))
+    for first in itertools.count(0, SIDE_BY_SIDE):
+        now = start(policy, first + jnp.arange(SIDE_BY_SIDE))
         opening = jax.tree.map(np.asarray, (now.t.obs, now.t.legal))
         chunks: list[Any] = []
         alive = np.ones(SIDE_BY_SIDE, bool)
         while alive.any():
-            enough(AT_ONCE * len(chunks))
-            now, seen = chunk(now, jnp.array(AT_ONCE * len(chunks)))
+            at = enough(AT_ONCE * len(chunks))
+            now, seen = chunk(policy, now, jnp.array(at))
             chunks.append(jax.tree.map(np.asarray, seen))
             alive &= ~(chunks[-1][4] | chunks[-1][5]).any(axis=0)
         seen = jax.tree.map(lambda *x: np.concatenate(x), *chunks)
         for i in range(SIDE_BY_SIDE):
             own = jax.tree.map(lambda x, i=i: x[:, i], seen)
-            head = jax.tree.map(lambda x, i=i: x[i], opening)
-            yield episode_of(head, own)
-        first += SIDE_BY_SIDE
+            yield episode_of(jax.tree.map(lambda x, i=i: x[i], opening), own)
 
 
 def hosted(policy: Policy, env: Hosted, seed: int) -> Iterator[Episode]:
     """Episodes of a host environment (the first, if there are more), without end."""
-    key = root(seed)
-    width = env.envs
+    key, width = root(seed), env.envs
 
     @jax.jit
-    def choose(carry: PyTree, t: TimeStep, episode: Array, step: Array) -> Any:
-        def one(carry: PyTree, t: TimeStep, i: Array) -> Any:
-            own = fold(key, "act", episode + i, step)
-            return policy(carry, t, key=own, explore=True)
+    def choose(policy: Policy, carry: Any, t: TimeStep, k: Array, step: Array) -> Any:
+        def one(carry: PyTree, t: TimeStep, k: Array) -> Any:
+            return policy(carry, t, key=fold(key, "act", k, step), explore=True)
 
-        return jax.vmap(one)(carry, t, jnp.arange(width))
+        return jax.vmap(one)(carry, t, k + jnp.arange(width))
 
-    first = 0
-    while True:
-        t, carry = env.reset(seed, first), actors(policy, width)
+    for episode in itertools.count():
+        t, carry = env.reset(seed, episode), actors(policy, width)
         opening = jax.tree.map(lambda x: np.array(x[0]), (t.obs, t.legal))
         rows: list[Any] = []
         over = False
         while not over:
-            enough(len(rows))
-            action, carry, extras = choose(
-                carry, t, np.int32(first), np.int32(len(rows))
-            )
+            at = np.int32(episode), np.int32(enough(len(rows)))
+            action, carry, extras = choose(policy, carry, t, *at)
             action = jax.tree.map(np.asarray, action)
             out, t = env.step(action)
             seen = (out.obs, out.legal, action, out.reward, out.terminated)
@@ -134,14 +129,15 @@ def hosted(policy: Policy, env: Hosted, seed: int) -> Iterator[Episode]:
             rows.append(jax.tree.map(lambda x: np.array(x[0]), row))
             over = bool(out.terminated[0] | out.truncated[0])
         yield episode_of(opening, jax.tree.map(lambda *x: np.stack(x), *rows))
-        first += 1
 
 
-def enough(steps: int) -> None:
+def enough(steps: int) -> int:
+    """So many steps; raises `EnvironmentFault` when no end is to be expected."""
     if steps >= LONGEST:
         raise EnvironmentFault(
             f"an episode has not ended after {steps:,} steps: give it a time limit"
         )
+    return steps
 
 
 def episode_of(opening: Any, seen: tuple) -> Episode:
@@ -156,7 +152,7 @@ def episode_of(opening: Any, seen: tuple) -> Episode:
         rows(opening[0], obs),
         rows(opening[1], legal),
         *cut((action, reward, terminated, truncated)),
-        propensity=None if isinstance(extras, tuple) else cut(extras),
+        propensity=np.exp(cut(extras).log_prob) if isinstance(extras, Drawn) else None,
     )
 
 

@@ -87,7 +87,7 @@ HOPPER = Training("Hopper-v5", "sac", 200_000, 10_000)
 HALFCHEETAH = Training("HalfCheetah-v5", "sac", 200_000, 10_000)
 WALKER2D = Training("Walker2d-v5", "sac", 300_000, 15_000)
 BREAKOUT = Training(
-    "gymnax:Breakout-MinAtar", "dqn", 100_000, 5_000, {"double": True}, episodes=20
+    "gymnax:Breakout-MinAtar", "dqn", 60_000, 3_000, {"double": True}, episodes=20
 )
 
 
