@@ -5,7 +5,7 @@ Recipes train, so they stand above the engine and the algorithms, where evidence
 gathered: a set is the ground that comparisons stand on.
 """
 
-from .making import build, Built, normalised, record, recorded
+from .making import build, Built, normalised, record, recorded, references
 from .recipes import Recipe, RECIPES
 
 
@@ -17,4 +17,5 @@ __all__ = [
     "normalised",
     "record",
     "recorded",
+    "references",
 ]
