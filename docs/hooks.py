@@ -1,5 +1,6 @@
 """What the site takes from elsewhere: pages that are files of the repository's root,
-and tables of hyper-parameters, of checks, and of what `peira doctor` examines."""
+and tables of hyper-parameters, of checks, of datasets, and of what `peira doctor`
+examines."""
 
 import dataclasses
 import json
@@ -14,6 +15,8 @@ from peira.core.checks import Range, ranges
 from peira.engine.fields import hints, meanings
 from peira.envs import doctor
 from peira.evidence.conformance import CHECKS
+from peira.evidence.packs import RECIPES, recorded, references
+from peira.evidence.packs.recipes import Replay
 
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +37,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = markdown.replace("<!-- trust -->", trust())
     markdown = markdown.replace("<!-- doctor -->", examined())
     markdown = markdown.replace("<!-- checks -->", checks())
+    markdown = markdown.replace("<!-- datasets -->", datasets())
+    markdown = markdown.replace("<!-- trainings -->", trainings())
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
 
 
@@ -63,6 +68,36 @@ def checks() -> str:
     """What `peira check` looks at, as a table."""
     rows = [f"| `{check.name}` | {check.meaning} |" for check in CHECKS]
     return "\n".join(["| check | what it means |", "|---|---|", *rows])
+
+
+def datasets() -> str:
+    """The standard sets, and what is recorded of each."""
+    rows = recorded()
+    head = "| set | steps | episodes | mean return | scale | fingerprint |"
+    lines = [head, "|---|---|---|---|---|---|"]
+    for name, recipe in RECIPES.items():
+        if name not in rows:
+            lines.append(f"| `{name}` | not built yet | | | | |")
+            continue
+        row, scale = rows[name], references(recipe.env or "")
+        ends = f"{scale['random']:.1f}, {scale['expert']:.1f}" if scale else ""
+        lines.append(
+            f"| `{name}` | {show(row['steps'])} | {show(row['episodes'])} | "
+            f"{row['mean']:.4g} | {ends} | `{row['fingerprint'][:12]}` |"
+        )
+    return "\n".join(lines)
+
+
+def trainings() -> str:
+    """What is trained for the standard sets."""
+    lines = ["| environment | algorithm | steps | looked at every |", "|---" * 4 + "|"]
+    for recipe in RECIPES.values():
+        if isinstance(recipe.behaviour, Replay):
+            t = recipe.behaviour.training
+            algorithm = f"[`{t.algorithm}`](algorithms/{t.algorithm}.md)"
+            steps = f"{show(t.steps)} | {show(t.every)}"
+            lines.append(f"| `{t.env}` | {algorithm} | {steps} |")
+    return "\n".join(lines)
 
 
 def table(name: str) -> str:

@@ -144,6 +144,11 @@ def parser() -> Parser:
     compare.add_argument("--plot", default="compare.png", help="(compare.png)")
 
     verb("algorithms", "list the algorithms and the actions they can choose")
+
+    data = verb("data", "make datasets", json=False)
+    parts = data.add_subparsers(dest="part", metavar="PART", required=True)
+    said = "build standard datasets from their recipes"
+    build_flags(parts.add_parser("build", help=said, description=said))
     return top
 
 
@@ -174,6 +179,16 @@ def doctor_flags(doctor: argparse.ArgumentParser) -> None:
         default="auto",
         help="whose environment: our JAX one where there is one, or Gymnasium's",
     )
+
+
+def build_flags(build: argparse.ArgumentParser) -> None:
+    build.add_argument("names", nargs="*", metavar="NAME", help="sets to build")
+    build.add_argument(
+        "--out", default="datasets", help="where they are built, and trained (datasets)"
+    )
+    build.add_argument("--list", action="store_true", help="list all there are")
+    build.add_argument("--quiet", action="store_true", help="no progress")
+    build.add_argument("--json", action="store_true", help="print JSON")
 
 
 def count(word: str) -> int:

@@ -205,3 +205,9 @@ def algorithms(said: Said) -> None:
         print(json.dumps(rows))
     else:
         table(rows)
+
+
+def data(said: Said) -> None:
+    from . import building
+
+    building.build(said)

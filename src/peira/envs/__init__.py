@@ -10,11 +10,13 @@ from .classic import (
 )
 from .hosted import Care, Hosted, shut
 from .make import as_gymnasium, make
+from .mazes import MAZES, PointMaze, Rooms
 from .probes import Chain, Match, PROBES, Reach
 from .render import frame
 
 
 __all__ = [
+    "MAZES",
     "PROBES",
     "Acrobot",
     "Care",
@@ -25,7 +27,9 @@ __all__ = [
     "MountainCar",
     "MountainCarContinuous",
     "Pendulum",
+    "PointMaze",
     "Reach",
+    "Rooms",
     "TimeLimit",
     "as_gymnasium",
     "frame",

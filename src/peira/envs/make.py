@@ -6,10 +6,11 @@ from typing import Any, Literal
 from ..core import BadConfig, Env, unknown
 from .classic import CLASSIC
 from .hosted import Care, Hosted
+from .mazes import MAZES
 from .probes import PROBES
 
 
-JAX: Mapping[str, Env] = {**CLASSIC, **PROBES}
+JAX: Mapping[str, Env] = {**CLASSIC, **MAZES, **PROBES}
 
 
 def make(
