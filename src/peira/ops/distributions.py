@@ -126,5 +126,10 @@ class TanhGaussian(eqx.Module):
         jacobian = 2 * (jnp.log(2.0) - x - jax.nn.softplus(-2 * x))
         return jnp.tanh(x), base.log_prob(x) - jacobian.sum()
 
+    def log_prob(self, action: Float[Array, " act"]) -> Float[Array, ""]:
+        """Of an action strictly within `(-1, 1)`."""
+        base = Gaussian(self.mean, self.log_std)
+        return base.log_prob(jnp.arctanh(action)) - jnp.log1p(-(action**2)).sum()
+
     def mode(self) -> Float[Array, " act"]:
         return jnp.tanh(self.mean)
