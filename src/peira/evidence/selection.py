@@ -1,9 +1,9 @@
 """Choosing one of several policies, and saying what it is worth: whoever looks best
 was lucky, too.
 
-With no fresh episode the winner's estimate is shrunk towards the mean of all by as much
-as their spread is noise (`shrink`). With fresh episodes they are spent on those still in
-the race (`halve`), and a part is kept back that had no say in the choice.
+With no fresh episode the winner's estimate is shrunk towards the mean of all, by as
+much as their spread is noise (`shrink`). With fresh episodes they are spent on those
+still in the race (`halve`), and a part is kept back that had no say in the choice.
 """
 
 import math

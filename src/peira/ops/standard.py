@@ -47,8 +47,9 @@ class Standard(eqx.Module):
     def __call__(self, obs: Obs) -> Obs:
         """One observation, or any batch of them."""
         leaves, shape = jax.tree.flatten(obs)
+        wide = lambda v, x: jnp.broadcast_to(v, jnp.shape(x))
         scaled = [
-            x if m is None else (x - m) / s
+            x if m is None else (x - wide(m, x)) / wide(s, x)
             for x, m, s in zip(leaves, self.mean, self.std, strict=True)
         ]
         return jax.tree.unflatten(shape, scaled)

@@ -48,7 +48,16 @@ from ...core import (
 )
 from ...data import Replay
 from ...nets import Encoder, Ensemble, fan_in, MLP, Vision
-from ...ops import descend, Number, polyak, scale, TanhGaussian, Trainable, trainable, unscale
+from ...ops import (
+    descend,
+    Number,
+    polyak,
+    scale,
+    TanhGaussian,
+    Trainable,
+    trainable,
+    unscale,
+)
 from .td3 import Critic, critic_loss, in_units, twins
 
 
@@ -106,7 +115,9 @@ class Stochastic(Policy[tuple[()]]):
         unit = jnp.clip(unscale(box, action).ravel(), -EDGE, EDGE)
         said = self.actor(t.obs).log_prob(unit)
         uniform = -jnp.log(2.0) * box.size
-        return jnp.where(self.untrained, uniform, said) + jnp.log(2 / (high - low)).sum()
+        return (
+            jnp.where(self.untrained, uniform, said) + jnp.log(2 / (high - low)).sum()
+        )
 
 
 def draw(

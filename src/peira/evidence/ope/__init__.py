@@ -1,6 +1,6 @@
 """Off-policy evaluation: what a policy is worth, from what another has done."""
 
-from .appraise import appraise, Appraisal, Effort
+from .appraise import Appraisal, appraise, Effort
 from .behaviour import Behaviour
 from .estimators import Parts
 from .fqe import FQE

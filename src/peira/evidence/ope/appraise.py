@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ...core import fold, Key, Policy, root, TimeStep, Transition
 from ...data import Dataset
@@ -33,7 +33,7 @@ class Effort(NamedTuple):
     """Widths of the hidden layers."""
     learning_rate: float = 3e-4
     """Adam's step size."""
-    draws: int = 16
+    draws: int = 4
     """Actions of an exploring policy that a value is averaged over."""
 
 
@@ -112,9 +112,8 @@ def appraise(
         return jax.vmap(one)(state)
 
     weight = np.asarray(loop.life.learner.weight)[:, data.starts[:-1]]
-    marks = np.linspace(0, effort.updates, LOOKS + 1).astype(int)
-    curve = []
-    for updates in np.diff(marks):
+    first, curve = np.zeros_like(weight), []
+    for updates in np.diff(np.linspace(0, effort.updates, LOOKS + 1).astype(int)):
         loop.advance(int(updates))
         if max(loop.failed) >= 0:
             raise Refusal("fitted Q evaluation met a number that is not finite")
@@ -160,7 +159,7 @@ def everywhere(
 
 
 def out_of_bag(
-    said: Float[np.ndarray, "member n"], unseen: Float[np.ndarray, "member n"]
+    said: Float[np.ndarray, "member n"], unseen: Bool[np.ndarray, "member n"]
 ) -> Float[np.ndarray, " n"]:
     """The mean over the members that had not seen an item; over all where each had."""
     count = unseen.sum(axis=0)

@@ -100,7 +100,7 @@ def target(
     *,
     gamma: Number,
     limits: tuple[float, float],
-) -> Float[Arrays, " batch"]:
+) -> Float[Array, " batch"]:
     """`y`, within the limits."""
     y = steps.reward + gamma * jnp.where(steps.terminated, 0.0, value)
     return jnp.clip(y, *limits)

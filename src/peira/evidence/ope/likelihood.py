@@ -91,20 +91,19 @@ def likelihoods(
             raise Refusal("it does not say how likely its actions are (log_prob)")
 
     @jax.jit
-    def look(policy: Policy, t: TimeStep, action: PyTree, keys: Key) -> Array:
-        def one(t: TimeStep, action: PyTree, key: Key) -> Array:
+    def look(policy: Policy, t: TimeStep, action: PyTree, step: Array) -> Array:
+        def one(t: TimeStep, action: PyTree, i: Array) -> Array:
             told = density(policy, t, action, explore=explore)
             if told is not None:
                 return told
-            draws = DRAWS if explore else 1
+            key, draws = fold(root(seed), "likelihood", i), DRAWS if explore else 1
             return share(policy, t, action, key=key, draws=draws, explore=explore)
 
-        return jax.vmap(one)(t, action, keys)
+        return jax.vmap(one)(t, action, step)
 
     def part(step: Int[np.ndarray, " n"]) -> Array:
-        keys = jax.vmap(lambda i: fold(root(seed), "likelihood", i))(jnp.asarray(step))
         action = jax.tree.map(lambda x: np.asarray(x[step]), data.action)
-        return look(policy, seen(data, step), action, keys)
+        return look(policy, seen(data, step), action, jnp.asarray(step))
 
     return portions(part, data.steps).astype(np.float64)
 
