@@ -217,7 +217,9 @@ def test_likelihoods_of_a_table():
     np.testing.assert_allclose(said / data.propensity, wanted[alive], rtol=1e-5)
     greedy = likelihoods(acting(policy), data)
     row = np.arange(data.steps) + data.episode
-    np.testing.assert_array_equal(greedy, policy.argmax(1)[data.obs[row]] == data.action)
+    np.testing.assert_array_equal(
+        greedy, policy.argmax(1)[data.obs[row]] == data.action
+    )
     drawn = likelihoods(Silent(acting(policy)), data, explore=True)
     assert np.abs(drawn - said).max() < 5 * 0.5 / 16
     assert abs((drawn - said).mean()) < 5 * 0.5 / 16 / np.sqrt(data.steps)

@@ -119,7 +119,9 @@ class Dataset:
             total = jax.tree.map(lambda s, x: s + x.sum(0), total, seen)
             square = jax.tree.map(lambda s, x: s + (x * x).sum(0), square, seen)
         off = jax.tree.map(lambda s: s / count, total)  # from the first: less rounding
-        spread = lambda s, m: np.asarray(np.sqrt(np.maximum(s / count - m * m, 0)), "f4")
+        spread = lambda s, m: np.asarray(
+            np.sqrt(np.maximum(s / count - m * m, 0)), "f4"
+        )
         returns = self.returns()
         return Facts(
             jax.tree.map(lambda o, m: np.asarray(o + m, np.float32), first, off),

@@ -7,14 +7,14 @@ still in the race (`halve`), and a part is kept back that had no say in the choi
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..core import BadConfig
-from .statistics import around, Estimate, mean
+from .statistics import around, Estimate
 
 
 KEPT_BACK = 5  # one episode of so many scores the winner, and chooses nobody
@@ -135,14 +135,3 @@ def halve(play: Play, policies: int, budget: int) -> Race:
         left, gone = ranked[: -(-len(left) // 2)], ranked[-(-len(left) // 2) :]
         out = gone + out
     return Race(tuple(left + out), returns, lasted)
-
-
-def top(values: Sequence[float], count: int) -> list[int]:
-    """The places of the highest values, in their order."""
-    order = np.argsort(-np.asarray(values), kind="stable")[:count]
-    return sorted(map(int, order))
-
-
-def scored(fresh: Float[np.ndarray, " n"], *, level: float = 0.95) -> Estimate:
-    """What fresh episodes say: they chose nobody, so nothing is to be corrected."""
-    return mean(fresh, level=level)

@@ -240,10 +240,16 @@ def said_of(log: Logged, data: Dataset, *, beyond: bool) -> tuple[str, ...]:
     notes = []
     if data.propensity is None:
         notes.append("propensities are cloned: no better than the clone")
-    cut = int((~log.ended).sum())
+    told = "the model says what was to come" if beyond else "no later reward counts"
+    cut, n = int((~log.ended).sum()), data.episodes
     if cut:
-        told = "the model says what was to come" if beyond else "no later reward counts"
-        notes.append(f"time ran out in {cut:,} of {data.episodes:,} episodes: {told}")
+        notes.append(f"time ran out in {cut:,} of {n:,} episodes: {told}")
+    gone = np.flatnonzero(log.weight.sum(axis=0) == 0)
+    if len(gone):
+        notes.append(
+            f"no episode does what the policy would for more than {gone[0]} steps: "
+            f"{told}"
+        )
     return tuple(notes)
 
 
