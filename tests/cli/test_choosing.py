@@ -165,7 +165,14 @@ def test_one_line_for_whatever_is_wrong(trained, folder, data, tmp_path, capsys)
     wrong = {
         ("ope", trained, "--data", tmp_path / "none"): "does not exist",
         ("ope", trained, "--data", tmp_path / "other"): "but the dataset has",
-        ("ope", trained, "--data", folder, "--method", "wish"): "did you mean wis, wpdis",
+        (
+            "ope",
+            trained,
+            "--data",
+            folder,
+            "--method",
+            "wish",
+        ): "did you mean wis",
         ("ope", trained, "--data", folder, "--gamma", 2): "gamma = 2.0",
         ("ope", tmp_path, "--data", folder): "neither a run nor a policy",
         ("select", trained): "--data",

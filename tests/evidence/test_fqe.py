@@ -27,8 +27,7 @@ from peira.evidence.ope import (
     Refusal,
 )
 from peira.evidence.ope.behaviour import propensities
-from peira.evidence.ope.fqe import resampled
-from peira.evidence.ope.fqe import target as target_of
+from peira.evidence.ope.fqe import resampled, target as target_of
 from peira.evidence.ope.tabular import acting, Stochastic
 
 
@@ -94,20 +93,23 @@ def test_three_updates_are_those_of_the_box():
     uniform = lambda rng, shape: rng.uniform(-1, 3, (*shape, 2)).astype(np.float32)
     q = exact(state.q.net)
     target, adam = q, Adam(q, rate=RATE)
+
+    def ask(net, obs, action):
+        unit = (action + 1) / 2 - 1  # of bounds -1 and 3
+        return mlp(net.body, np.concatenate([obs, unit], axis=1))[:, 0]
+
     for count in range(3):
         at = jnp.array([0, 2, 3, 5])
         batch = Sample(made_up(count, uniform, B), jnp.ones(B), at)
         state = update(state, batch, jr.key(count))
         s = exact(batch.steps)
         acted = np.clip(0.5 * s.next_obs[:, :2], -1, 3)
-        unit = lambda a: (a + 1) / 2 - 1  # of bounds -1 and 3
-        ask = lambda net, o, a: mlp(net.body, np.concatenate([o, unit(a)], 1))[:, 0]
         value = 2 + 3 * ask(target, s.next_obs, acted)
         y = np.clip(s.reward + GAMMA * (1 - s.terminated) * value, -4, 4)
         w = weights[np.array(at)]
         y = (y - 2) / 3
 
-        def loss(net, s=s, y=y, w=w, ask=ask):
+        def loss(net, s=s, y=y, w=w):
             return np.mean(w * (ask(net, s.obs, s.action) - y) ** 2)
 
         q = adam.step(q, loss)
@@ -285,7 +287,7 @@ def test_too_few_effective_episodes():
 
 def test_what_the_log_never_shows():
     """The behaviour never takes the action that the policy prefers."""
-    mdp, behaviour, policy = world()
+    mdp, _, policy = world()
     one_sided = np.tile([1.0, 0.0], (4, 1))
     data = mdp.play(one_sided, 300, 50, np.random.default_rng(0))
     assert "should average 1" in refused(data, policy, least=2)

@@ -114,7 +114,7 @@ def test_two_episodes_by_hand():
 
 
 def test_on_its_own_log_a_policy_is_worth_the_mean_return():
-    log, model = made_up()
+    log, _ = made_up()
     own = log._replace(ratio=np.ones_like(log.ratio))
     total = own.reward @ GAMMA ** np.arange(own.reward.shape[1])
     for estimate in ALONE.values():
@@ -148,7 +148,7 @@ def test_a_perfect_model_leaves_no_doubt():
 
 
 def test_order_and_units_do_not_matter():
-    log, model = made_up(n=8)
+    log, _ = made_up(n=8)
     shuffled = np.random.default_rng(1).permutation(8)
     moved = Logged(*(x[shuffled] for x in log))
     louder = log._replace(reward=3 * log.reward)

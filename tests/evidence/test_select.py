@@ -107,7 +107,7 @@ def test_a_budget_is_kept_and_no_policy_goes_unplayed(policies, budget):
 
 
 def test_the_least_budget_that_is_told_is_enough():
-    with pytest.raises(BadConfig, match="4 policies take (10|11|12) episodes") as error:
+    with pytest.raises(BadConfig, match=r"4 policies take 1\d episodes") as error:
         split(4, 3)
     least = int(str(error.value).split("take ")[1].split()[0])
     assert affordable(4, least) == 4
