@@ -4,15 +4,25 @@ import jax
 import jax.random as jr
 import numpy as np
 
+from peira.core import Discrete
 from peira.data import check, Dataset
 
 
 def played(env, episodes, *, limit, seed=0, name=None):
-    """By a fair choice among the actions; cut after `limit` steps."""
-    actions = env.spec.action.n
+    """By a fair choice among the actions, or of real numbers within their bounds; cut
+    after `limit` steps."""
+    space = env.spec.action
     k_reset, k_act, k_step = jr.split(jr.key(seed), 3)
     world, first, _ = jax.vmap(lambda k: env.reset(key=k))(jr.split(k_reset, episodes))
-    chosen = jr.randint(k_act, (limit, episodes), 0, actions)
+    if isinstance(space, Discrete):
+        chosen, chance = jr.randint(k_act, (limit, episodes), 0, space.n), 1 / space.n
+    else:
+        shape = (limit, episodes, *space.shape)
+        unit = jr.uniform(k_act, shape)
+        chosen = jax.numpy.broadcast_to(space.low, shape) + unit * (
+            jax.numpy.broadcast_to(space.high - space.low, shape)
+        )
+        chance = float(np.prod(1 / (space.high - space.low)))
 
     def step(world, at):
         action, i = at
@@ -37,12 +47,12 @@ def played(env, episodes, *, limit, seed=0, name=None):
         Dataset(
             env.spec,
             rows.swapaxes(0, 1)[stood],
-            np.asarray(chosen).T[taken].astype(np.int32),
+            np.asarray(chosen).swapaxes(0, 1)[taken].astype(space.dtype),
             np.asarray(out.reward).T[taken].astype(np.float32),
             last & ended,
             last & ~ended,
             starts,
-            propensity=np.full(starts[-1], 1 / actions),
+            propensity=np.full(starts[-1], chance),
             meta={} if name is None else {"env": name},
         )
     )
