@@ -21,6 +21,7 @@ from peira.evidence.packs.recipes import Replay
 
 ROOT = Path(__file__).parent.parent
 TRUST = ROOT / "bench" / "results" / "trust.jsonl"
+OPE = ROOT / "bench" / "results" / "ope.jsonl"
 PAGES = {
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
@@ -39,6 +40,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = markdown.replace("<!-- checks -->", checks())
     markdown = markdown.replace("<!-- datasets -->", datasets())
     markdown = markdown.replace("<!-- trainings -->", trainings())
+    markdown = re.sub(r"<!-- ope: (\w+) -->", lambda m: measured(m[1]), markdown)
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
 
 
@@ -53,6 +55,23 @@ def trust() -> str:
         found.setdefault(row["probe"], []).append(f"{verdict}: {row['saw']}")
     lines = [f"| promise | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {probe} | {' | '.join(saw)} |" for probe, saw in found.items()]
+    return "\n".join(lines)
+
+
+def measured(section: str) -> str:
+    """What a section of `bench/ope.py` found, a row for each line."""
+    rows = [json.loads(line) for line in OPE.read_text().splitlines()]
+    rows = [row for row in rows if row.pop("section") == section]
+    heads = [name for name in rows[0] if name != "notes"]
+
+    def cell(value: Any) -> str:
+        if isinstance(value, list):
+            middle, low, high = value
+            return f"{middle:.4g} [{low:.4g}, {high:.4g}]"
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    lines = [f"| {' | '.join(heads)} |".replace("_", " "), "|---" * len(heads) + "|"]
+    lines += [f"| {' | '.join(cell(row[h]) for h in heads)} |" for row in rows]
     return "\n".join(lines)
 
 

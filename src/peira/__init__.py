@@ -9,6 +9,7 @@ from typing import Any, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .cli.checking import check as check
+    from .cli.choosing import ope as ope, select as select
     from .cli.doctor import doctor as doctor
     from .cli.exporting import export as export
     from .cli.showing import (
@@ -38,8 +39,10 @@ _homes = {
     "export": "cli.exporting",
     "load_policy": "cli.showing",
     "make": "envs",
+    "ope": "cli.choosing",
     "replay_fault": "cli.showing",
     "resume": "cli.training",
+    "select": "cli.choosing",
     "train": "cli.training",
     "watch": "cli.showing",
 }
@@ -56,8 +59,10 @@ __all__ = [
     "export",
     "load_policy",
     "make",
+    "ope",
     "replay_fault",
     "resume",
+    "select",
     "train",
     "watch",
 ]

@@ -143,6 +143,11 @@ def parser() -> Parser:
     compare.add_argument("runs", nargs="+", metavar="run", help="two runs or more")
     compare.add_argument("--plot", default="compare.png", help="(compare.png)")
 
+    judging_flags(verb("ope", "judge a policy by a dataset that another collected"))
+    choosing_flags(
+        verb("select", "choose one of several policies, and score it fairly")
+    )
+
     verb("algorithms", "list the algorithms and the actions they can choose")
 
     data = verb("data", "make datasets", json=False)
@@ -189,6 +194,45 @@ def build_flags(build: argparse.ArgumentParser) -> None:
     build.add_argument("--list", action="store_true", help="list all there are")
     build.add_argument("--quiet", action="store_true", help="no progress")
     build.add_argument("--json", action="store_true", help="print JSON")
+
+
+def judging_flags(ope: argparse.ArgumentParser) -> None:
+    ope.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    ope.add_argument("--data", required=True, help="the dataset to judge by")
+    ope.add_argument(
+        "--method", default="fqe,wpdis,wdr,bound", help="(fqe,wpdis,wdr,bound)"
+    )
+    ope.add_argument(
+        "--interval", choices=("t", "bootstrap"), default="t", help="over episodes (t)"
+    )
+    ope.add_argument(
+        "--floor", type=float, help="least return of an episode, for bound"
+    )
+    effort_flags(ope)
+
+
+def choosing_flags(select: argparse.ArgumentParser) -> None:
+    select.add_argument("runs", nargs="+", metavar="run", help="runs, or policies")
+    select.add_argument("--data", help="a dataset to judge by")
+    select.add_argument(
+        "--budget", type=int, default=0, help="environment episodes to spend (0)"
+    )
+    select.add_argument("--env", help="another environment than the runs'")
+    select.add_argument("--method", default="fqe", help="that judges by the data (fqe)")
+    effort_flags(select)
+
+
+def effort_flags(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--gamma", type=float, help="discount (the algorithm's)")
+    verb.add_argument(
+        "--stochastic", action="store_true", help="judge the policy as it explores"
+    )
+    verb.add_argument("--members", type=count, default=5, help="networks of fqe (5)")
+    verb.add_argument(
+        "--updates", type=count, default=20_000, help="of each network (20000)"
+    )
+    verb.add_argument("--level", type=float, default=0.95, help="of intervals (0.95)")
+    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
 
 
 def count(word: str) -> int:

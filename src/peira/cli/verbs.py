@@ -13,7 +13,7 @@ from ..core import RunFault
 from ..engine.run import Run
 from ..evidence import Estimate, mean
 from ..evidence.curves import curve
-from . import diagnosis, exporting, LATER, showing, training
+from . import choosing, diagnosis, exporting, judged, LATER, showing, training
 from .doctor import doctor as examine
 from .fields import items
 from .flags import abstract
@@ -185,6 +185,40 @@ def compare(said: Said) -> None:
     if min(row["n"] for row in rows) < 5:
         print("with fewer than 5 seeds the interval of that probability is too narrow")
     print(f"drawn in {said.plot}")
+
+
+def ope(said: Said) -> None:
+    found = choosing.ope(
+        said.path,
+        said.data,
+        methods=items(said.method),
+        gamma=said.gamma,
+        stochastic=said.stochastic,
+        members=said.members,
+        updates=said.updates,
+        interval=said.interval,
+        level=said.level,
+        floor=said.floor,
+        seed=said.seed,
+    )
+    judged.say_judged(found, path=said.path, json=said.json)
+
+
+def select(said: Said) -> None:
+    found = choosing.select(
+        *said.runs,
+        data=said.data,
+        budget=said.budget,
+        env=said.env,
+        method=said.method,
+        gamma=said.gamma,
+        stochastic=said.stochastic,
+        members=said.members,
+        updates=said.updates,
+        level=said.level,
+        seed=said.seed,
+    )
+    judged.say_chosen(found, json=said.json)
 
 
 def algorithms(said: Said) -> None:

@@ -104,6 +104,13 @@ class EpsilonGreedy(Policy[tuple[()]]):
         roam = jr.uniform(k_whether) < self.epsilon
         return jnp.where(roam, anything.astype(jnp.int32), best), carry, ()
 
+    def log_prob(self, t: TimeStep, action: Action) -> Float[Array, ""]:
+        """Of a choice when exploring."""
+        q = self.net(t.obs, t.legal)
+        legal = jnp.ones_like(q, bool) if t.legal is None else t.legal
+        any_one = self.epsilon * legal[action] / legal.sum()
+        return jnp.log(any_one + (1 - self.epsilon) * (action == q.argmax()))
+
 
 def target(
     next_q: Float[Array, " action"],

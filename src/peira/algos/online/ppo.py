@@ -138,6 +138,14 @@ class Actor(Policy[tuple[()]]):
             action = scale(space, unit)
         return action, carry, Memory(choice, pi.log_prob(choice))
 
+    def log_prob(self, t: TimeStep, action: Action) -> Float[Array, ""] | None:
+        """Of a choice when exploring; None of real numbers, which are clipped to their
+        bounds and so have no density there."""
+        if isinstance(self.net.action, Box):
+            return None
+        obs = normalize(self.moments, t.obs, clip=self.clip)
+        return self.net.distribution(obs, t.legal).log_prob(action)
+
 
 def normalize(moments: tuple[Moments, ...], obs: Obs, *, clip: float | None) -> Obs:
     """Every real-valued part of an observation to zero mean and unit variance."""

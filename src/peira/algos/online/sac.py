@@ -49,11 +49,21 @@ from ...core import (
 )
 from ...data import Replay
 from ...nets import Encoder, Ensemble, fan_in, MLP, Vision
-from ...ops import descend, Number, polyak, scale, TanhGaussian, Trainable, trainable
+from ...ops import (
+    descend,
+    Number,
+    polyak,
+    scale,
+    TanhGaussian,
+    Trainable,
+    trainable,
+    unscale,
+)
 from .td3 import Critic, critic_loss, in_units, twins
 
 
 LOG_STD = (-20.0, 2.0)  # the authors' bounds
+EDGE = 1 - 1e-6  # an action at a bound is taken for one just within
 
 
 class Actor(eqx.Module):
@@ -98,6 +108,17 @@ class Stochastic(Policy[tuple[()]]):
             unit = jnp.where(self.untrained, anything, drawn)
         box = self.actor.space
         return scale(box, unit.reshape(box.shape)), carry, ()
+
+    def log_prob(self, t: TimeStep, action: Action) -> Float[Array, ""]:
+        """The density of an action when exploring, in the action's own units."""
+        box = self.actor.space
+        low, high = jnp.asarray(box.low).ravel(), jnp.asarray(box.high).ravel()
+        unit = jnp.clip(unscale(box, action).ravel(), -EDGE, EDGE)
+        said = self.actor(t.obs).log_prob(unit)
+        uniform = -jnp.log(2.0) * box.size
+        return (
+            jnp.where(self.untrained, uniform, said) + jnp.log(2 / (high - low)).sum()
+        )
 
 
 def draw(

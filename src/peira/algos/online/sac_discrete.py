@@ -81,6 +81,11 @@ class Stochastic(Policy[tuple[()]]):
         pi = Categorical(jnp.where(self.untrained, 0.0, logits), t.legal)
         return pi.sample(key=key), carry, ()
 
+    def log_prob(self, t: TimeStep, action: Action) -> Float[Array, ""]:
+        """Of a choice when exploring."""
+        logits = jnp.where(self.untrained, 0.0, self.actor(t.obs))
+        return Categorical(logits, t.legal).log_prob(action)
+
 
 def soft_value(
     pi: Categorical, q: Float[Array, "member action"], alpha: Number
