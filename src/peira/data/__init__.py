@@ -1,13 +1,16 @@
 """Where experience rests between acting and learning."""
 
+from .columns import Columns
 from .dataset import check, Dataset
 from .deal import Deal, dealt, Queue, Queued, Shelves, sketch
-from .read import read
+from .read import convert, FORMATS, read, split, write
 from .replay import Prioritised, Replay
 from .rollout import Rollout, ScaledRewards
 
 
 __all__ = [
+    "FORMATS",
+    "Columns",
     "Dataset",
     "Deal",
     "Prioritised",
@@ -18,7 +21,10 @@ __all__ = [
     "ScaledRewards",
     "Shelves",
     "check",
+    "convert",
     "dealt",
     "read",
     "sketch",
+    "split",
+    "write",
 ]
