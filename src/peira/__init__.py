@@ -9,6 +9,7 @@ from typing import Any, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .cli.checking import check as check
+    from .cli.collecting import collect as collect
     from .cli.doctor import doctor as doctor
     from .cli.exporting import export as export
     from .cli.showing import (
@@ -32,6 +33,7 @@ _homes = {
     "Plan": "engine.plan",
     "Run": "engine.run",
     "check": "cli.checking",
+    "collect": "cli.collecting",
     "compare": "cli.showing",
     "doctor": "cli.doctor",
     "evaluate": "cli.showing",
@@ -50,6 +52,7 @@ __all__ = [
     "Run",
     "__version__",
     "check",
+    "collect",
     "compare",
     "doctor",
     "evaluate",

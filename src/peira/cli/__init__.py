@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
+from .data_flags import data_flags
 
 
 # Fields of a plan that may change when a run goes on.
@@ -28,6 +29,7 @@ DOCTOR = (
     "examine an environment by playing it; exit code 1 where something would spoil "
     "learning"
 )
+DATA = "look at, convert, split and collect datasets"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,6 +133,8 @@ def parser() -> Parser:
 
     export_flags(verb("export", "write a policy for use without Peira, and check it"))
     doctor_flags(verb("doctor", DOCTOR))
+
+    data_flags(verb("data", DATA, json=False), count)
 
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")

@@ -14,6 +14,7 @@ from ..engine.run import Run
 from ..evidence import Estimate, mean
 from ..evidence.curves import curve
 from . import diagnosis, exporting, LATER, showing, training
+from .data import data as data
 from .doctor import doctor as examine
 from .fields import items
 from .flags import abstract

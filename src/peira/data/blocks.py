@@ -17,14 +17,14 @@ from .dataset import check, check_choices, check_ends, Dataset, portion
 
 # What had to be done to a file's rows to make episodes of them.
 NOTES = {
-    "dropped": "{} truncated episodes do not tell where their last step led: it was "
-    "dropped, and they end one step earlier",
-    "lost": "{} episodes were of one such step and are gone",
-    "repeated": "{} terminated episodes do not tell where their last step led: their "
+    "unmarked": "episodes without a mark at their end, taken as truncated",
+    "gaps": "next observations that are not what the next step saw, where an episode "
+    "is taken to end, truncated",
+    "dropped": "truncated episodes that do not tell where their last step led, and end "
+    "one step earlier",
+    "lost": "episodes of one such step, which are gone",
+    "repeated": "terminated episodes that do not tell where their last step led, whose "
     "last observation stands twice",
-    "unmarked": "{} episodes end without a mark: taken as truncated",
-    "gaps": "{} times the next observation is not what the next step saw: an episode "
-    "is taken to end there, truncated",
 }
 
 
@@ -76,7 +76,9 @@ class Reading:
 
     def notes(self, done: Counter[str]) -> dict[str, Any]:
         """`meta`, with what was done said in words."""
-        said = [NOTES[what].format(f"{n:,}") for what, n in done.items() if n]
+        said = [
+            f"{done[what]:,} {words}" for what, words in NOTES.items() if done[what]
+        ]
         notes = [*self.meta.get("notes", ()), *said]
         return dict(self.meta) | ({"notes": notes} if notes else {})
 

@@ -18,6 +18,13 @@ from ..core import Box, DataFault, describe, Facts, is_space, Space, Spec, Trans
 from ..core.spaces import choices
 
 
+COLUMNS = {
+    "reward": "f",
+    "terminated": "b",
+    "truncated": "b",
+    "propensity": "f",
+    "legal": "b",
+}
 CHUNK = 2**24  # bytes of one array that are looked at together
 
 
@@ -159,11 +166,8 @@ def portion(tree: PyTree) -> int:
 def check(data: Dataset) -> Dataset:
     """The dataset itself; raises `DataFault` where it is not what it says."""
     starts, steps = np.asarray(data.starts), data.steps
-    if steps == 0 or data.episodes < 1:
-        raise DataFault("the dataset is empty: it holds no step")
-    if starts[0] != 0 or starts[-1] != steps or (np.diff(starts) < 1).any():
-        raise DataFault("the episodes of the dataset do not add up to its steps")
-    check_columns(data)
+    columns = {name: getattr(data, name) for name in COLUMNS}
+    check_columns(data.spec, starts, columns)
     check_ends(data.terminated, data.truncated, starts[1:] - 1)
     check_arrays(data.spec.obs, data.obs, steps + data.episodes, "observation")
     check_arrays(data.spec.action, data.action, steps, "action")
@@ -187,28 +191,28 @@ def check_ends(
         raise DataFault(f"step {first + at} of the dataset {wrong}")
 
 
-def check_columns(data: Dataset) -> None:
-    """Raise `DataFault` unless there is one number or flag of each kind per step, and
-    one mask per observation."""
-    columns = {"reward": (data.reward, "f"), "propensity": (data.propensity, "f")}
-    columns |= {
-        name: (getattr(data, name), "b") for name in ("terminated", "truncated")
-    }
-    for name, (x, kind) in columns.items():
-        if x is not None and (x.shape != (data.steps,) or x.dtype.kind != kind):
-            wanted = "floats" if kind == "f" else "booleans"
+def check_columns(
+    spec: Spec, starts: np.ndarray, columns: Mapping[str, np.ndarray | None]
+) -> None:
+    """Raise `DataFault` unless the episodes add up and there is one number or flag of
+    each kind per step, and a mask per observation."""
+    if starts.ndim != 1 or len(starts) < 2 or starts[-1] == 0:
+        raise DataFault("the dataset is empty: it holds no step")
+    steps, rows = int(starts[-1]), int(starts[-1]) + len(starts) - 1
+    if starts[0] != 0 or (np.diff(starts) < 1).any():
+        raise DataFault("the episodes of the dataset do not add up to its steps")
+    legal = columns.get("legal")
+    if spec.masked != (legal is not None):
+        raise DataFault("masks are announced but missing, or there unannounced")
+    given = {name: x for name, x in columns.items() if x is not None}
+    for name, x in given.items():
+        shape = (rows, choices(spec.action)) if name == "legal" else (steps,)
+        kind = COLUMNS[name]
+        if x.shape != shape or x.dtype.kind != kind:
             raise DataFault(
-                f"{name} is {x.dtype}{list(x.shape)}, but {data.steps} {wanted} are "
-                "asked for, one per step"
-            )
-    if (data.legal is not None) != data.spec.masked:
-        raise DataFault("masks are announced but missing, or there without being so")
-    if data.spec.masked:
-        shape = (data.steps + data.episodes, choices(data.spec.action))
-        if data.legal.shape != shape or data.legal.dtype != bool:
-            raise DataFault(
-                f"legal is {data.legal.dtype}{list(data.legal.shape)}, but "
-                f"bool{list(shape)} is asked for, one mask per observation"
+                f"{name} is {x.dtype}{list(x.shape)}, but "
+                f"{'float' if kind == 'f' else 'bool'}{list(shape)} is what the "
+                "episodes ask for"
             )
 
 

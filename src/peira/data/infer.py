@@ -37,7 +37,7 @@ class Extent:
     def of(cls, x: Any, what: str) -> "Extent":
         x = numeric(x, what)
         real = np.where(np.isfinite(x), x, 0) if x.dtype.kind == "f" else x
-        return cls(x.dtype, real.min(0), real.max(0))
+        return cls(x.dtype, np.asarray(real.min(0)), np.asarray(real.max(0)))
 
     def widened(self, other: "Extent", what: str) -> "Extent":
         if self.low.shape != other.low.shape:
@@ -50,7 +50,7 @@ class Extent:
                 "another"
             )
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        return Extent(self.dtype, low, high)
+        return Extent(self.dtype, np.asarray(low), np.asarray(high))
 
 
 def settled(source: Reading) -> Reading:

@@ -13,7 +13,7 @@ from jaxtyping import PyTree
 from ..core import DataFault, is_space, Spec
 from ..core.spaces import from_json, to_json
 from .blocks import Block, fitted, known, Reading
-from .dataset import check, Dataset
+from .dataset import check, check_columns, Dataset
 from .files import fresh
 from .infer import settled
 from .names import name_of, named
@@ -142,6 +142,8 @@ def opened(folder: Path, spec: Spec, likely: bool, meta: dict[str, Any]) -> Data
     plain["starts"] = np.array(plain["starts"], np.int64)
     if likely:
         plain["propensity"] = mapped(folder / "propensity.npy")
+    columns = {**plain, "legal": arrays["legal"]}
+    check_columns(spec, columns.pop("starts"), columns)
     return Dataset(spec, **arrays, **plain, meta=meta)
 
 

@@ -81,8 +81,8 @@ def read(path: Path) -> Reading:
 def told(said: Mapping[str, Any]) -> dict[str, Any]:
     """What the metadata say beside the spaces, as our `meta`."""
     found = dict(said.get(about.KEY, {}))
-    if "dataset_id" in said:
-        found.setdefault("name", said["dataset_id"])
+    if "dataset_id" in said and about.KEY not in said:
+        found["name"] = said["dataset_id"]
     if "env_spec" in said and "env" not in found:
         spec = json.loads(said["env_spec"])
         kwargs = {k: v for k, v in spec["kwargs"].items() if k != "render_mode"}
