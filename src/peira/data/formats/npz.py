@@ -49,7 +49,10 @@ def blocks(files: list[Path], spec: Spec | None, done: Counter[str]) -> Iterator
 def loaded(file: Path) -> dict[str, np.ndarray]:
     """All arrays; raises `DataFault` for a file that is no such, or holds objects."""
     try:
-        with np.load(file, allow_pickle=False) as held:
+        with file.open("rb") as raw:
+            held = np.load(raw, allow_pickle=False)
+            if isinstance(held, np.ndarray):
+                raise DataFault("cannot be read: it is one array without a name")
             return {name: held[name] for name in held.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
         reason = str(error).partition("\n")[0]
