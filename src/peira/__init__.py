@@ -10,6 +10,7 @@ from typing import Any, TYPE_CHECKING
 if TYPE_CHECKING:
     from .cli.checking import check as check
     from .cli.choosing import ope as ope, select as select
+    from .cli.collecting import collect as collect
     from .cli.doctor import doctor as doctor
     from .cli.exporting import export as export
     from .cli.showing import (
@@ -33,6 +34,7 @@ _homes = {
     "Plan": "engine.plan",
     "Run": "engine.run",
     "check": "cli.checking",
+    "collect": "cli.collecting",
     "compare": "cli.showing",
     "doctor": "cli.doctor",
     "evaluate": "cli.showing",
@@ -53,6 +55,7 @@ __all__ = [
     "Run",
     "__version__",
     "check",
+    "collect",
     "compare",
     "doctor",
     "evaluate",

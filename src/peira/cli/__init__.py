@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
+from .data_flags import data_flags
 
 
 # Fields of a plan that may change when a run goes on.
@@ -31,6 +32,7 @@ DOCTOR = (
     "examine an environment by playing it; exit code 1 where something would spoil "
     "learning"
 )
+DATA = "build, look at, convert, split and collect datasets"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,6 +138,8 @@ def parser() -> Parser:
     export_flags(verb("export", "write a policy for use without Peira, and check it"))
     doctor_flags(verb("doctor", DOCTOR))
 
+    data_flags(verb("data", DATA, json=False), count)
+
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
 
@@ -149,11 +153,6 @@ def parser() -> Parser:
     )
 
     verb("algorithms", "list the algorithms and the actions they can choose")
-
-    data = verb("data", "make datasets", json=False)
-    parts = data.add_subparsers(dest="part", metavar="PART", required=True)
-    said = "build standard datasets from their recipes"
-    build_flags(parts.add_parser("build", help=said, description=said))
     return top
 
 
@@ -184,16 +183,6 @@ def doctor_flags(doctor: argparse.ArgumentParser) -> None:
         default="auto",
         help="whose environment: our JAX one where there is one, or Gymnasium's",
     )
-
-
-def build_flags(build: argparse.ArgumentParser) -> None:
-    build.add_argument("names", nargs="*", metavar="NAME", help="sets to build")
-    build.add_argument(
-        "--out", default="datasets", help="where they are built, and trained (datasets)"
-    )
-    build.add_argument("--list", action="store_true", help="list all there are")
-    build.add_argument("--quiet", action="store_true", help="no progress")
-    build.add_argument("--json", action="store_true", help="print JSON")
 
 
 def judging_flags(ope: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from ..engine.run import Run
 from ..evidence import Estimate, mean
 from ..evidence.curves import curve
 from . import choosing, diagnosis, exporting, judged, LATER, showing, training
+from .data import data as data
 from .doctor import doctor as examine
 from .fields import items
 from .flags import abstract
@@ -239,9 +240,3 @@ def algorithms(said: Said) -> None:
         print(json.dumps(rows))
     else:
         table(rows)
-
-
-def data(said: Said) -> None:
-    from . import building
-
-    building.build(said)

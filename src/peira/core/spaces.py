@@ -164,6 +164,30 @@ def zeros(space: PyTree) -> PyTree:
     return jax.tree.map(zero, space)
 
 
+def narrow(dtype: np.dtype) -> np.dtype:
+    """What JAX holds of a dtype: float32, and no integers wider than int32."""
+    if dtype.kind == "f":
+        return np.dtype(np.float32)
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    wide = dtype.itemsize > 4 or dtype == np.uint32
+    return np.dtype(np.int32) if wide else dtype
+
+
+def fit(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A bound in another dtype, as far out as that dtype goes."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return bound.astype(dtype)
+    edge = np.iinfo(dtype)
+    return np.clip(bound, edge.min, edge.max).astype(dtype)
+
+
+def choices(space: PyTree) -> int:
+    """Entries of a mask of legal actions: those of a MultiDiscrete lie end to end."""
+    return space.n if isinstance(space, Discrete) else sum(space.nvec)
+
+
 def to_json(space: PyTree) -> Any:
     """The pytree of spaces as plain JSON."""
     if isinstance(space, Space):

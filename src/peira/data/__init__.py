@@ -1,20 +1,22 @@
 """Where experience rests between acting and learning."""
 
+from .columns import Columns
 from .dataset import check, Dataset
-from .deal import Deal, dealt, Queue, Queued, Shelves, sketch
-from .mixture import Mixed, Mixture
 from .deal import Deal, dealt, Drawn, Queue, Queued, Shelves, sketch
-from .read import read
+from .mixture import Mixed, Mixture
+from .read import convert, FORMATS, read, split, write
 from .replay import Prioritised, Replay
 from .rollout import Rollout, ScaledRewards
 
 
 __all__ = [
+    "FORMATS",
+    "Columns",
     "Dataset",
     "Deal",
+    "Drawn",
     "Mixed",
     "Mixture",
-    "Drawn",
     "Prioritised",
     "Queue",
     "Queued",
@@ -23,7 +25,10 @@ __all__ = [
     "ScaledRewards",
     "Shelves",
     "check",
+    "convert",
     "dealt",
     "read",
     "sketch",
+    "split",
+    "write",
 ]

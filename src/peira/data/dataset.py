@@ -14,10 +14,18 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
-from ..core import DataFault, Facts, is_space, Space, Spec, Transition
+from ..core import Box, DataFault, describe, Facts, is_space, Space, Spec, Transition
+from ..core.spaces import choices
 
 
-CHUNK = 65_536  # steps that are looked at together
+COLUMNS = {
+    "reward": "f",
+    "terminated": "b",
+    "truncated": "b",
+    "propensity": "f",
+    "legal": "b",
+}
+CHUNK = 2**24  # bytes of one array that are looked at together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Dataset:
     reward: Float[np.ndarray, " step"]
     terminated: Bool[np.ndarray, " step"]
     truncated: Bool[np.ndarray, " step"]
-    starts: Int[np.ndarray, " start"]
+    starts: Int[np.ndarray, " edge"]
     """First step of every episode, and the number of steps."""
     legal: PyTree[Bool[np.ndarray, "row ..."]] | None = None
     propensity: Float[np.ndarray, " step"] | None = None
@@ -135,7 +143,8 @@ class Dataset:
     def _rows(self) -> Iterator[Int[np.ndarray, " some"]]:
         """The observations that something was done in, some at a time."""
         row = np.arange(self.steps) + self.episode
-        yield from (row[i : i + CHUNK] for i in range(0, self.steps, CHUNK))
+        n = portion(self.obs)
+        yield from (row[i : i + n] for i in range(0, self.steps, n))
 
     def fingerprint(self) -> str:
         """SHA-256 of all numbers, whatever file they came from."""
@@ -143,28 +152,69 @@ class Dataset:
         parts = (self.obs, self.action, self.reward, self.terminated, self.truncated)
         for x in jax.tree.leaves((*parts, self.starts, self.legal, self.propensity)):
             digest.update(f"{x.dtype.str}{x.shape}".encode())
-            for i in range(0, len(x), CHUNK):
-                digest.update(np.ascontiguousarray(x[i : i + CHUNK]).tobytes())
+            n = portion(x)
+            for i in range(0, len(x), n):
+                digest.update(np.ascontiguousarray(x[i : i + n]).tobytes())
         return digest.hexdigest()
+
+
+def portion(tree: PyTree) -> int:
+    """Rows that are looked at together: so many bytes of the largest array."""
+    widest = max(x.nbytes // max(1, len(x)) for x in jax.tree.leaves(tree))
+    return max(1, CHUNK // max(1, widest))
 
 
 def check(data: Dataset) -> Dataset:
     """The dataset itself; raises `DataFault` where it is not what it says."""
     starts, steps = np.asarray(data.starts), data.steps
-    if steps == 0 or data.episodes < 1:
-        raise DataFault("the dataset is empty: it holds no step")
-    if starts[0] != 0 or starts[-1] != steps or (np.diff(starts) < 1).any():
-        raise DataFault("the episodes of the dataset do not add up to its steps")
-    over = np.asarray(data.terminated) | np.asarray(data.truncated)
-    last = np.zeros(steps, bool)
-    last[starts[1:] - 1] = True
-    if (over != last).any():
-        at = int(np.flatnonzero(over != last)[0])
-        ends = "ends but its episode goes on" if over[at] else "is an end unmarked"
-        raise DataFault(f"step {at} of the dataset {ends}")
+    columns = {name: getattr(data, name) for name in COLUMNS}
+    check_columns(data.spec, starts, columns)
+    check_ends(data.terminated, data.truncated, starts[1:] - 1)
     check_arrays(data.spec.obs, data.obs, steps + data.episodes, "observation")
     check_arrays(data.spec.action, data.action, steps, "action")
     return data
+
+
+def check_ends(
+    terminated: Bool[np.ndarray, " step"],
+    truncated: Bool[np.ndarray, " step"],
+    ends: Int[np.ndarray, " episode"],
+    first: int = 0,
+) -> None:
+    """Raise `DataFault` unless these steps, and no other, are marked as ends; they are
+    counted from `first`."""
+    over = np.asarray(terminated) | np.asarray(truncated)
+    last = np.zeros(len(over), bool)
+    last[ends] = True
+    if (over != last).any():
+        at = int(np.flatnonzero(over != last)[0])
+        wrong = "ends but its episode goes on" if over[at] else "is an end unmarked"
+        raise DataFault(f"step {first + at} of the dataset {wrong}")
+
+
+def check_columns(
+    spec: Spec, starts: np.ndarray, columns: Mapping[str, np.ndarray | None]
+) -> None:
+    """Raise `DataFault` unless the episodes add up and there is one number or flag of
+    each kind per step, and a mask per observation."""
+    if starts.ndim != 1 or len(starts) < 2 or starts[-1] == 0:
+        raise DataFault("the dataset is empty: it holds no step")
+    steps, rows = int(starts[-1]), int(starts[-1]) + len(starts) - 1
+    if starts[0] != 0 or (np.diff(starts) < 1).any():
+        raise DataFault("the episodes of the dataset do not add up to its steps")
+    legal = columns.get("legal")
+    if spec.masked != (legal is not None):
+        raise DataFault("masks are announced but missing, or there unannounced")
+    given = {name: x for name, x in columns.items() if x is not None}
+    for name, x in given.items():
+        shape = (rows, choices(spec.action)) if name == "legal" else (steps,)
+        kind = COLUMNS[name]
+        if x.shape != shape or x.dtype.kind != kind:
+            raise DataFault(
+                f"{name} is {x.dtype}{list(x.shape)}, but "
+                f"{'float' if kind == 'f' else 'bool'}{list(shape)} is what the "
+                "episodes ask for"
+            )
 
 
 def check_arrays(space: PyTree, arrays: PyTree, rows: int, what: str) -> None:
@@ -185,3 +235,19 @@ def check_array(space: Space, x: np.ndarray, rows: int, what: str) -> None:
         )
     if x.dtype != space.dtype:
         raise DataFault(f"the {what}s are {x.dtype}, their space is {space.dtype}")
+    if not isinstance(space, Box):
+        n = portion(x)
+        for i in range(0, rows, n):
+            check_choices(space, x[i : i + n], what, i)
+
+
+def check_choices(space: Space, x: np.ndarray, what: str, first: int = 0) -> None:
+    """Raise `DataFault` naming the first item that is no choice of the space; the items
+    are counted from `first`."""
+    inside = space.contains(np.asarray(x))
+    if not inside.all():
+        at = int(np.flatnonzero(~inside)[0])
+        raise DataFault(
+            f"{what} {first + at} is {np.asarray(x[at]).tolist()}, which is not in "
+            f"{describe(space)}"
+        )

@@ -28,6 +28,7 @@ from ..core import (
     Transition,
     zeros,
 )
+from ..core.spaces import choices
 from .dataset import Dataset
 from .replay import Prioritised, Replay
 
@@ -193,7 +194,7 @@ def sketch(spec: Spec, deal: Deal) -> Shelves:
     many = lambda x: np.broadcast_to(x, (n + 1, *np.shape(x)))
     legal = None
     if spec.masked:
-        legal = jax.tree.map(lambda s: np.ones((n + 1, s.n), bool), spec.action)
+        legal = np.ones((n + 1, choices(spec.action)), bool)
     return Shelves(
         jax.tree.map(many, zeros(spec.obs)),
         jax.tree.map(lambda x: many(x)[1:], zeros(spec.action)),

@@ -17,8 +17,8 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from ..core import Algorithm, Discrete, keeper, Key, root, RunFault, Spec, TimeStep
-from ..core.spaces import zeros
+from ..core import Algorithm, keeper, Key, root, RunFault, Spec, TimeStep
+from ..core.spaces import choices, zeros
 from ..data import dealt, sketch
 from . import arrays, policies
 from .files import new_folder
@@ -85,11 +85,6 @@ def outline(algorithm: Algorithm, spec: Spec, envs: int) -> dict[str, PyTree]:
     kept = store.init(example(algorithm, learner, t), envs=envs)
     batch = store.sample(kept, key=root(0))
     return {"learner": learner, "batch": batch, "key": root(0)}
-
-
-def choices(space: PyTree) -> int:
-    """Entries of a mask of legal actions."""
-    return space.n if isinstance(space, Discrete) else sum(space.nvec)
 
 
 def first_odd(algorithm: Algorithm, learner: PyTree, batch: PyTree, key: Key) -> str:

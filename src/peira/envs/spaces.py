@@ -22,6 +22,7 @@ from ..core import (
     MultiDiscrete,
     Space,
 )
+from ..core.spaces import fit, narrow
 
 
 MOST = float(np.finfo(np.float32).max)
@@ -194,25 +195,6 @@ def translate(space: Any) -> Space | None:
         case theirs.MultiBinary():
             return MultiBinary(tuple(space.shape))
     return None
-
-
-def narrow(dtype: np.dtype) -> np.dtype:
-    """What JAX holds of a dtype: float32, and no integers wider than int32."""
-    if dtype.kind == "f":
-        return np.dtype(np.float32)
-    if dtype.kind == "b":
-        return np.dtype(np.uint8)
-    wide = dtype.itemsize > 4 or dtype == np.uint32
-    return np.dtype(np.int32) if wide else dtype
-
-
-def fit(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A bound in another dtype, as far out as that dtype goes."""
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return bound.astype(dtype)
-    edge = np.iinfo(dtype)
-    return np.clip(bound, edge.min, edge.max).astype(dtype)
 
 
 def limits(space: Any) -> tuple[Any, Any]:

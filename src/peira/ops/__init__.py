@@ -32,8 +32,8 @@ from .learning import (
     when,
 )
 from .moments import Moments
-from .regression import expectile_loss, quantile_huber_loss
 from .proposals import best_worth, BestOf, Critics, fixed_noise, Propose, soft_clipped
+from .regression import expectile_loss, quantile_huber_loss
 from .returns import gae, lambda_return, n_step
 from .standard import Standard, Standardised
 
@@ -54,8 +54,8 @@ __all__ = [
     "best_worth",
     "choose",
     "descend",
-    "expectile_loss",
     "dual_kl",
+    "expectile_loss",
     "fixed_noise",
     "gae",
     "gaussian",
