@@ -26,7 +26,8 @@ from ...engine.plan import Plan
 from ...engine.problem import Problem
 from ...engine.run import Run
 from ...engine.sinks import Sink
-from ...engine.train import loop, train
+from ...engine.train import train
+from ...engine.trainer import loop
 from ...envs import Hosted, make, shut
 from .behaviours import Uniform
 
