@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from ..algos import catalogue, get
-from ..core import Algorithm, BadConfig, DataFault, EnvironmentFault, unknown
+from ..core import Algorithm, BadConfig, DataFault, EnvironmentFault, root, unknown
 from ..data import check, Dataset, read
 from ..engine.fields import hints, plain, rebuild
 from ..engine.plan import Plan
@@ -192,13 +194,14 @@ class Task(NamedTuple):
         }
 
     def check(self) -> None:
-        """Raise `PeiraError` if the algorithm cannot serve the environment or the
-        plan's counts do not fit."""
+        """Raise `PeiraError` if the algorithm cannot serve the environment, cannot
+        begin, or the plan's counts do not fit."""
         here = dataclasses.replace(self.plan, processes=False)  # they start slowly
         data = self.source and self.source.data
         one = Problem(self.algorithm, self.env, here, "", self.env_kwargs, data)
-        world, _ = one.open()
+        world, run = one.open()
         shut(world)
+        jax.eval_shape(lambda: run.algorithm.init(run.spec, key=root(0)))
         if data is not None:
             shut(one.arena())
             if self.plan.online:
