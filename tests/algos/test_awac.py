@@ -45,8 +45,8 @@ def drawn(actor, obs, noise):
 def test_is_the_paper(normalise):
     """Algorithm 1, three updates, with the authors' weights and with the paper's."""
     algorithm = AWAC(
-        **SMALL,
-        actor_hidden=(4, 3),
+        **SMALL | {"hidden": (4, 3)},
+        critic_hidden=(4,),
         temperature=0.5,
         normalise=normalise,
         max_weight=0.9,
@@ -103,7 +103,7 @@ def test_a_bandit_is_cloned_by_its_weights(normalise):
     batch = Sample(steps, jnp.ones(3 * n), jnp.arange(3 * n))
     algorithm = AWAC(
         hidden=(),
-        actor_hidden=(),
+        critic_hidden=(),
         temperature=0.7,
         weight_decay=0.0,
         normalise=normalise,
@@ -136,14 +136,14 @@ def test_without_advantages_it_clones():
     ends = []
     for normalise in (True, False):
         algorithm = AWAC(
-            **SMALL, actor_hidden=(4,), temperature=1e9, normalise=normalise
+            **SMALL, critic_hidden=(4,), temperature=1e9, normalise=normalise
         )
         ends.append(learn(algorithm, BOXED, 2)[0][-1].actor.net)
     assert_close(*ends, rtol=1e-5)
 
 
 def test_the_authors_deviation_at_the_beginning():
-    actor = begin(AWAC(**SMALL, actor_hidden=(4,)), BOXED).actor.net
+    actor = begin(AWAC(**SMALL, critic_hidden=(4,)), BOXED).actor.net
     np.testing.assert_allclose(actor(jnp.zeros(3)).log_std, [-3, -3], rtol=1e-6)
     wide = dataclasses.replace(actor, width=jnp.array([-50.0, 50.0]))
     np.testing.assert_allclose(wide(jnp.zeros(3)).log_std, [-6, 0], atol=1e-5)

@@ -147,10 +147,10 @@ class AWAC(Algorithm[State, Sample]):
     """Steps the replay keeps, where an environment is learned from too."""
     warmup: Whole = 0
     """Steps in such an environment before the first update there."""
-    hidden: Widths = (256, 256)
-    """Widths of the hidden layers of each critic."""
-    actor_hidden: Widths = (256, 256, 256, 256)
+    hidden: Widths = (256, 256, 256, 256)
     """Widths of the hidden layers of the actor."""
+    critic_hidden: Widths = (256, 256)
+    """Widths of the hidden layers of each critic."""
     standardise: bool = False
     """Scale observations by the dataset's mean and standard deviation."""
     vision: Vision = "auto"
@@ -172,9 +172,11 @@ class AWAC(Algorithm[State, Sample]):
         eye = Encoder(
             spec.obs, init=fan_in, key=fold(k_actor, "eye"), vision=self.vision
         )
-        body = MLP([eye.size, *self.actor_hidden, n], key=k_actor)
+        body = MLP([eye.size, *self.hidden, n], key=k_actor)
         actor = Actor(eye, body, jnp.zeros(n), spec.action)
-        critic = twins(spec, self.hidden, self.vision, False, key=fold(key, "critic"))
+        critic = twins(
+            spec, self.critic_hidden, self.vision, False, key=fold(key, "critic")
+        )
         return State(
             trainable(actor, self.actor_tx),
             trainable(critic, self.tx),

@@ -29,6 +29,7 @@ SMALL: Mapping[str, Any] = {
     "critic_hidden": (8,),
     "cloning": 1,
     "warm_start": 1,
+    "samples": 2,
 }
 """For a few rounds of made-up experience."""
 QUICK: Mapping[str, Any] = {
@@ -48,6 +49,8 @@ QUICK: Mapping[str, Any] = {
     "critic_hidden": (32,),
     "cloning": 100,
     "warm_start": 100,
+    "samples": 2,
+    "min_q_weight": 0.1,
 }
 """For learning a decision in a few hundred updates."""
 TEMPERED: Mapping[str, Any] = {"alpha": 0.05, "automatic": False}
