@@ -120,7 +120,7 @@ def test_a_world_on_the_host():
 
 def test_an_episode_without_end_is_refused(monkeypatch):
     monkeypatch.setattr(module, "LONGEST", 100)
-    with pytest.raises(EnvironmentFault, match="has not ended after 100 steps"):
+    with pytest.raises(EnvironmentFault, match="has not ended after"):
         collect(WANDERER, Endless(), steps=10, seed=0)
 
 
