@@ -3,6 +3,8 @@
     python bench/ope.py               everything that is missing (an hour on two cores)
     python bench/ope.py NAME ...      only these: tabular, fitted, pendulum, bandit
 
+`bandit` reads its logs from the installed package `obp`.
+
 What comes out is kept in `bench/results/ope.jsonl`, a line per result, and printed.
 """
 
@@ -23,11 +25,12 @@ from jaxtyping import Array, Float
 from peira.core import Action, Key, Policy, TimeStep
 from peira.data import check, Dataset
 from peira.envs import make
-from peira.evidence import Estimate
+from peira.evidence import Estimate, mean
 from peira.evidence.ope import Effort, judge, logged, Question
 from peira.evidence.ope.intervals import interval
 from peira.evidence.ope.judge import by_bound, LOG_ALONE
 from peira.evidence.ope.tabular import acting, Tabular
+from peira.evidence.packs import openbandit
 
 
 KEPT = Path(__file__).parent / "results" / "ope.jsonl"
@@ -191,7 +194,64 @@ def pendulum(*, gamma: float = 0.98) -> Iterator[dict[str, Any]]:
         }
 
 
-SECTIONS = {"tabular": tabular, "fitted": fitted, "pendulum": pendulum}
+class Shop(Policy[tuple[()]]):
+    """Recommends by the position on the page alone."""
+
+    logits: Float[Array, "position item"]
+
+    def begin(self) -> tuple[()]:
+        return ()
+
+    def __call__(
+        self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
+    ) -> tuple[Action, tuple[()], tuple[()]]:
+        logits = self.logits[position(t)]
+        action = jr.categorical(key, logits) if explore else logits.argmax()
+        return action.astype(jnp.int32), (), ()
+
+    def log_prob(self, t: TimeStep, action: Action) -> Float[Array, ""]:
+        return jax.nn.log_softmax(self.logits[position(t)])[action]
+
+
+def position(t: TimeStep) -> Array:
+    return jnp.asarray(t.obs)[: openbandit.POSITIONS].argmax()
+
+
+def bandit() -> Iterator[dict[str, Any]]:
+    """The click rate of each logger of the Open Bandit Dataset by the other's log,
+    against its own log. Thompson sampling is known by how often it showed what."""
+    folder = openbandit.installed().folder
+    question = Question(gamma=1.0, explore=True, floor=0.0)
+    for campaign in ("all", "men", "women"):
+        logs = {
+            who: openbandit.read(who, campaign, folder) for who in ("random", "bts")
+        }
+        bts = logs["bts"]
+        at = np.asarray(bts.obs)[::2, : openbandit.POSITIONS].argmax(axis=1)
+        times = np.full((openbandit.POSITIONS, bts.spec.action.n), 0.5)
+        np.add.at(times, (at, np.asarray(bts.action)), 1)
+        shops = {"bts": np.log(times), "random": np.zeros_like(times)}
+        for who, log in (("bts", "random"), ("random", "bts")):
+            shop = Shop(jnp.asarray(shops[who], jnp.float32))
+            methods = ("is", "wis", "bound")
+            said = judge(shop, logs[log], methods=methods, question=question)
+            yield {
+                "campaign": campaign,
+                "policy": who,
+                "log": log,
+                "on policy": mean(np.asarray(logs[who].reward, np.float64)),
+                "wis": said[1].estimate or "refused",
+                "effective": said[1].effective,
+                "at least": said[2].estimate and said[2].estimate.low,
+            }
+
+
+SECTIONS = {
+    "tabular": tabular,
+    "fitted": fitted,
+    "pendulum": pendulum,
+    "bandit": bandit,
+}
 
 
 def main(names: list[str]) -> None:

@@ -62,6 +62,8 @@ def measured(section: str) -> str:
     """What a section of `bench/ope.py` found, a row for each line."""
     rows = [json.loads(line) for line in OPE.read_text().splitlines()]
     rows = [row for row in rows if row.pop("section") == section]
+    if not rows:
+        return "Not measured yet."
     heads = [name for name in rows[0] if name != "notes"]
 
     def cell(value: Any) -> str:

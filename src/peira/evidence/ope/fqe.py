@@ -115,11 +115,13 @@ def loss(
 
 
 class FQE(Algorithm[State, Sample]):
+    """Learns the values of a policy that is given, and is not learned."""
+
     serves: ClassVar = frozenset({Box, Discrete, MultiDiscrete})
     version: ClassVar = 1
 
     judged: Policy
-    """The policy whose value is asked."""
+    """Whose values are asked."""
     explore: bool = False
     """Whether it acts as when it learns, or as when it shows."""
     episode: Int[Arrays, " step"] | None = None
