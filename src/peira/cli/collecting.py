@@ -43,8 +43,8 @@ def collect(
         raise BadConfig("random play needs an environment (--env)")
     side = min(TOGETHER, episodes or TOGETHER)
     if policy is None:
-        world, meta = make(env, envs=side), {"policy": "random"}
-        kwargs: dict[str, Any] = {}
+        world, kwargs, meta = make(env, envs=side), {}, {"policy": "random"}
+        actor = Uniform(world.spec.action)
     else:
         found = shelf(policy, algorithm)
         world = found.make(env, side)
@@ -52,8 +52,8 @@ def collect(
         env, kwargs = config.get("env", env), config.get("env_kwargs", {})
         one = found.policies[0]
         meta = {"policy": one.name, "learned": dict(one.meta), "stochastic": stochastic}
+        actor = one.policy
     try:
-        actor = Uniform(world.spec.action) if policy is None else one.policy
         meta |= {"env": env_name(env), "env_kwargs": kwargs, "seed": seed}
         source = kept(actor, world, meta, episodes, steps, seed, stochastic)
         hand_on(source, Path(out), to)

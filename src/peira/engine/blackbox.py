@@ -76,7 +76,8 @@ def outline(algorithm: Algorithm, spec: Spec, envs: int) -> dict[str, PyTree]:
     learner = algorithm.init(spec, key=root(0))
     if spec.data is not None:
         deal = dealt(algorithm.store(spec))
-        batch = deal.sample(sketch(spec, deal), key=root(0))
+        kept = jax.tree.map(jnp.asarray, sketch(spec, deal))
+        batch = deal.sample(kept, key=root(0))
         return {"learner": learner, "batch": batch, "key": root(0)}
     legal = jnp.ones((1, choices(spec.action)), bool) if spec.masked else None
     obs = jax.tree.map(lambda x: jnp.asarray(x)[None], zeros(spec.obs))

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...core import DataFault
 
@@ -25,7 +24,7 @@ def array_of(
         if pa.types.is_fixed_size_list(column.type):
             shape.append(column.type.list_size)
         elif pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            sizes = pc.unique(pc.list_value_length(column)).to_pylist()
+            sizes = np.unique(np.asarray(column.value_lengths())).tolist()
             if len(sizes) > 1:
                 raise DataFault(f"{what} is ragged: lists of {sizes[0]} and {sizes[1]}")
             shape.append(int(sizes[0]) if sizes else 0)

@@ -24,11 +24,11 @@ from ..blocks import Block, fitted, known, Reading
 from ..infer import settled
 from . import about, gym_spaces, minari_arrow, minari_hdf5
 from .gym_spaces import from_zero
+from .minari_hdf5 import MEMBERS
 
 
 ABOUT = "metadata.json"
 VERSION = "0.5.4"  # whose layout is written
-MEMBERS = ("observations", "actions", "rewards", "terminations", "truncations")
 STORED: Mapping[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "hdf5": minari_hdf5.episodes,
     "arrow": minari_arrow.episodes,

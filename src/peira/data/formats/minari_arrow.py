@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 
 from ...core import DataFault, Spec
 from .lists import array_of, list_of
+from .minari_hdf5 import INFOS, MEMBERS
 
 
 KINDS = ("arrow", "parquet")
@@ -35,12 +36,14 @@ def episode(table: pa.Table) -> dict[str, Any]:
     infos = columns.get("infos")
     rows = slice(0, max(0, len(table) - 1))
     found = {}
-    for name in ("observations", "actions", "rewards", "terminations", "truncations"):
+    for name in MEMBERS:
         if name in columns:
             column = columns[name]
             found[name] = tree(column if name == "observations" else column[rows])
-    inner = {f.name for f in infos.type} if infos is not None else set()
-    known = [k for k in ("action_mask", "propensity") if k in inner]
+    if infos is None:
+        return found | {"infos": {}}
+    inner = {f.name for f in infos.type}
+    known = [k for k in INFOS if k in inner]
     return found | {"infos": {k: tree(infos.field(k)) for k in known}}
 
 

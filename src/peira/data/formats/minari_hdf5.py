@@ -14,6 +14,8 @@ from . import hdf5
 
 
 FILE = "main_data.hdf5"
+MEMBERS = ("observations", "actions", "rewards", "terminations", "truncations")
+INFOS = ("action_mask", "propensity")
 PART = "_index_"  # of a tuple
 
 
@@ -24,13 +26,14 @@ def episodes(folder: Path, count: int) -> Iterator[dict[str, Any]]:
             group = hdf5.member(file, f"episode_{i}")
             if not isinstance(group, h5py.Group):
                 raise DataFault(f"episode_{i} is missing, of {count} announced")
-            names = ("observations", "actions", "rewards")
-            names += ("terminations", "truncations")
-            found = {name: tree(group, name) for name in names if name in group}
             infos = hdf5.member(group, "infos")
-            known = ("action_mask", "propensity")
-            inner = infos if isinstance(infos, h5py.Group) else {}
-            yield found | {"infos": {k: tree(infos, k) for k in known if k in inner}}
+            yield parts(group, MEMBERS) | {
+                "infos": parts(infos, INFOS) if isinstance(infos, h5py.Group) else {}
+            }
+
+
+def parts(group: h5py.Group, names: tuple[str, ...]) -> dict[str, PyTree]:
+    return {name: tree(group, name) for name in names if name in group}
 
 
 def tree(group: Any, name: str) -> PyTree:

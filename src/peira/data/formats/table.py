@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.csv as text
 import pyarrow.parquet as parquet
 
 from ...core import DataFault, Spec
@@ -89,7 +89,7 @@ def head(file: Path, csv: bool) -> tuple[list[str], bytes | None]:
     """The names of the columns, and what Peira has added."""
     try:
         if csv:
-            with pa.csv.open_csv(file) as found:
+            with text.open_csv(file) as found:
                 return found.schema.names, None
         with parquet.ParquetFile(file) as found:
             said = (found.metadata.metadata or {}).get(about.KEY.encode())
@@ -120,10 +120,10 @@ def chunks(table: Table) -> Iterator[Rows]:
 def batches(table: Table, file: Path) -> Iterator[pa.RecordBatch]:
     used = [name for names in table.arrays.values() for name in names]
     if table.csv:
-        convert = pa.csv.ConvertOptions(
+        convert = text.ConvertOptions(
             column_types=types(table, file), include_columns=used, null_values=[""]
         )
-        with pa.csv.open_csv(file, convert_options=convert) as found:
+        with text.open_csv(file, convert_options=convert) as found:
             yield from found
         return
     with parquet.ParquetFile(file) as found:
@@ -139,7 +139,7 @@ def types(table: Table, file: Path) -> dict[str, pa.DataType]:
     """What the numbers of a CSV are: as the space says, or else choices where the first
     rows have whole numbers in an action or in an observation of one number, and floats
     everywhere else."""
-    with pa.csv.open_csv(file) as found:
+    with text.open_csv(file) as found:
         guess = dict(zip(found.schema.names, found.schema.types, strict=True))
     wanted: dict[str, pa.DataType] = {}
     for array, names in table.arrays.items():

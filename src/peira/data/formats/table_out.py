@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.csv as text
 import pyarrow.parquet as parquet
 
 from ...core import DataFault
@@ -66,7 +66,7 @@ class Sink:
 
     def write(self, rows: pa.Table) -> None:
         if self.writer is None:
-            kind = pa.csv.CSVWriter if self.csv else parquet.ParquetWriter
+            kind = text.CSVWriter if self.csv else parquet.ParquetWriter
             self.writer = kind(self.path, rows.schema)
         self.writer.write_table(rows)
 
