@@ -109,13 +109,7 @@ def parser() -> Parser:
         "check", "check an algorithm: peira check NAME|MODULE:CLASS [--field value ...]"
     )
 
-    resume = verb("resume", "go on exactly where a run stopped")
-    resume.add_argument("run", help="directory of the run")
-    resume.add_argument("--quiet", action="store_true", help="no progress, no summary")
-    resume.add_argument("--env", help="to go on in, after a dataset; needs --online")
-    for field in LATER:
-        flag = f"--{field.replace('_', '-')}"
-        resume.add_argument(flag, help="as in `peira train`; changes the run's")
+    resume_flags(verb("resume", "go on exactly where a run stopped"))
 
     evaluate = verb("evaluate", "play fresh episodes with what was learned")
     evaluate.add_argument("path", help="a run, a seed of one, or a policy's folder")
@@ -154,6 +148,15 @@ def parser() -> Parser:
 
     verb("algorithms", "list the algorithms and the actions they can choose")
     return top
+
+
+def resume_flags(resume: argparse.ArgumentParser) -> None:
+    resume.add_argument("run", help="directory of the run")
+    resume.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    resume.add_argument("--env", help="to go on in, after a dataset; needs --online")
+    for field in LATER:
+        flag = f"--{field.replace('_', '-')}"
+        resume.add_argument(flag, help="as in `peira train`; changes the run's")
 
 
 def export_flags(export: argparse.ArgumentParser) -> None:

@@ -75,7 +75,7 @@ class Rhythm(NamedTuple):
 
 
 class Source(eqx.Module, Generic[Kept, Batch]):
-    """What experience is dealt from, update by update."""
+    """What is only dealt from: a dataset, which does not grow."""
 
     @abc.abstractmethod
     def sample(self, kept: Kept, *, key: Key) -> Batch: ...
@@ -85,7 +85,7 @@ class Source(eqx.Module, Generic[Kept, Batch]):
         """Take note of how surprising a batch was."""
 
 
-class Store(Source[Kept, Batch]):
+class Store(eqx.Module, Generic[Kept, Batch]):
     """How fresh experience is kept and dealt out again."""
 
     @abc.abstractmethod
@@ -105,6 +105,13 @@ class Store(Source[Kept, Batch]):
         """Nothing follows the newest step of the environments that were lost: their
         next step opens an episode."""
 
+    @abc.abstractmethod
+    def sample(self, kept: Kept, *, key: Key) -> Batch: ...
+
+    @abc.abstractmethod
+    def heed(self, kept: Kept, batch: Batch, report: Report) -> Kept:
+        """Take note of how surprising a batch was."""
+
 
 class Algorithm(eqx.Module, Generic[State, Batch]):
     """A frozen pytree of hyper-parameters with four pure functions.
@@ -122,9 +129,9 @@ class Algorithm(eqx.Module, Generic[State, Batch]):
         check_fields(self)
 
     @abc.abstractmethod
-    def store(self, spec: Spec) -> Source[Any, Batch]:
-        """How it wants experience kept and dealt out; a `Source` that is no `Store`
-        deals from a fixed dataset only."""
+    def store(self, spec: Spec) -> Store[Any, Batch] | Source[Any, Batch]:
+        """How it wants experience kept and dealt out; a `Source` where it learns from
+        a fixed dataset only."""
 
     @abc.abstractmethod
     def init(self, spec: Spec, *, key: Key) -> State:

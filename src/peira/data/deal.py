@@ -25,6 +25,7 @@ from ..core import (
     Sample,
     Source,
     Spec,
+    Store,
     Transition,
     zeros,
 )
@@ -173,7 +174,7 @@ def best(data: Dataset, share: float) -> Dataset:
     return data.subset(np.sort(order[:count]))
 
 
-def dealt(source: Source) -> Deal:
+def dealt(source: Source | Store) -> Deal:
     """How a dataset is dealt to who would keep fresh experience so. Raises `BadConfig`
     for who learns from nothing but what it does itself."""
     match source:

@@ -41,8 +41,8 @@ from ...core import (
     Positive,
     Report,
     Sample,
-    Source,
     Spec,
+    Store,
     Transition,
     Unit,
     Whole,
@@ -178,7 +178,7 @@ class BCQ(Algorithm[State, Sample]):
     def tx(self) -> optax.GradientTransformation:
         return optax.scale_by_adam()
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         return Replay(self.capacity, self.batch, self.warmup)
 
     def init(self, spec: Spec, *, key: Key) -> State:

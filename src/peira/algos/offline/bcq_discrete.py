@@ -35,8 +35,8 @@ from ...core import (
     Positive,
     Report,
     Sample,
-    Source,
     Spec,
+    Store,
     Unit,
     Whole,
     Widths,
@@ -122,7 +122,7 @@ class DiscreteBCQ(Algorithm[State, Sample]):
     def tx(self) -> optax.GradientTransformation:
         return optax.scale_by_adam()
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         return Replay(self.capacity, self.batch, self.warmup)
 
     def init(self, spec: Spec, *, key: Key) -> State:

@@ -50,8 +50,8 @@ from ...core import (
     Real,
     Report,
     Sample,
-    Source,
     Spec,
+    Store,
     Unit,
     Whole,
     Widths,
@@ -199,7 +199,7 @@ class BEAR(Algorithm[State, Sample]):
     def tx(self) -> optax.GradientTransformation:
         return optax.scale_by_adam()
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         return Replay(self.capacity, self.batch, self.warmup)
 
     def init(self, spec: Spec, *, key: Key) -> State:

@@ -52,8 +52,8 @@ from ...core import (
     Positive,
     Report,
     Sample,
-    Source,
     Spec,
+    Store,
     Transition,
     Unit,
     Whole,
@@ -223,7 +223,7 @@ class BRAC(Algorithm[State, Sample]):
         """Updates before the learning begins."""
         return 0 if self.divergence in DUAL else self.cloning
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         window = 2 if self.looks_ahead else None
         return Replay(self.capacity, self.batch, self.warmup, window=window)
 
@@ -276,6 +276,7 @@ class BRAC(Algorithm[State, Sample]):
 
         def clone(seen: Seen) -> Seen:
             s, metrics, surprise = seen
+            assert s.clone is not None  # only then is it called
             new, likely = learn_clone(
                 self.tx,
                 s.clone,
@@ -365,6 +366,7 @@ class BRAC(Algorithm[State, Sample]):
             judge = state.judge.net
             one = lambda s, a, k: dual(kind, actor, judge, s, a, key=k)[0]
             return jax.vmap(one)(obs, theirs, keys)
+        assert state.clone is not None
         clone, how = state.clone.actor.net, (self.samples, self.sigma)
         one = lambda s, k: primal(kind, actor, clone, s, *how, key=k)
         return jax.vmap(one)(obs, keys)

@@ -48,8 +48,8 @@ from ...core import (
     Range,
     Report,
     Sample,
-    Source,
     Spec,
+    Store,
     TimeStep,
     Unit,
     Whole,
@@ -172,7 +172,7 @@ class KLControl(Algorithm[State, Sample]):
         guard = optax.stateless(lambda grads, _: jax.tree.map(clip, grads))
         return optax.chain(guard, optax.scale_by_adam())
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         return Replay(self.capacity, self.batch, self.warmup)
 
     def init(self, spec: Spec, *, key: Key) -> State:

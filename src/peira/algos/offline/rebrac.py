@@ -39,8 +39,8 @@ from ...core import (
     Positive,
     Report,
     Sample,
-    Source,
     Spec,
+    Store,
     Transition,
     Unit,
     Whole,
@@ -141,7 +141,7 @@ class ReBRAC(Algorithm[State, Sample]):
             vision=self.vision,
         )
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         """Windows of two steps: the second tells what was done in the successor."""
         return Replay(self.capacity, self.batch, self.warmup, window=2)
 

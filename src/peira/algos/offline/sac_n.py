@@ -32,8 +32,8 @@ from ...core import (
     Real,
     Report,
     Sample,
-    Source,
     Spec,
+    Store,
     Transition,
     Unit,
     Whole,
@@ -108,7 +108,7 @@ class SACN(Algorithm[State, Sample]):
             vision=self.vision,
         )
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         return self.sac.store(spec)
 
     def init(self, spec: Spec, *, key: Key) -> State:

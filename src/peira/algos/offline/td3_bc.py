@@ -31,8 +31,8 @@ from ...core import (
     Positive,
     Report,
     Sample,
-    Source,
     Spec,
+    Store,
     Transition,
     Unit,
     Whole,
@@ -110,7 +110,7 @@ class TD3BC(Algorithm[State, Sample]):
             vision=self.vision,
         )
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         return self.td3.store(spec)
 
     def init(self, spec: Spec, *, key: Key) -> State:

@@ -65,7 +65,7 @@ def arrays(group: h5py.Group, name: str) -> dict[str, h5py.Dataset]:
     if not isinstance(found, h5py.Group):
         one = array(group, name)
         return {} if one is None else {name: one}
-    inner = [arrays(found, child) for child in found]
+    inner = [arrays(found, str(child)) for child in found]
     return {f"{name}.{path}": x for part in inner for path, x in part.items()}
 
 
