@@ -34,7 +34,7 @@ from ...core import (
     Real,
     Report,
     Sample,
-    Source,
+    Store,
     Spec,
     Transition,
     Unit,
@@ -127,7 +127,7 @@ class EDAC(Algorithm[State, Sample]):
             vision=self.vision,
         )
 
-    def store(self, spec: Spec) -> Source[Any, Sample]:
+    def store(self, spec: Spec) -> Store[Any, Sample]:
         return self.sac_n.store(spec)
 
     def init(self, spec: Spec, *, key: Key) -> State:
