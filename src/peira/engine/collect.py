@@ -196,7 +196,7 @@ def compiled(env: Env, explore: bool) -> Play:
     reset = jax.jit(jax.vmap(lambda key: env.reset(key=fold(key, "reset"))))
 
     @jax.jit
-    def piece(policy: Policy, keys: Key, world: Any, carry: Any, t: Any, start: Any):
+    def piece(policy: Policy, keys: Any, world: Any, carry: Any, t: Any, start: Any):
         def one(now: tuple, step: Array) -> tuple[tuple, Transition]:
             world, carry, t = now
             act = lambda c, x, k: policy(
