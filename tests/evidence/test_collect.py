@@ -12,19 +12,17 @@ from tiny import Walk, Wanderer
 
 from peira.algos import get
 from peira.core import (
-    BadConfig,
     Box,
     Discrete,
-    EnvironmentFault,
     Spec,
     TimeStep,
     Transition,
 )
 from peira.data import Replay
+from peira.engine.collect import Uniform
 from peira.envs import make, MAZES, Pendulum, PointMaze, Rooms
 from peira.envs.mazes import MEDIUM, ROOMS, UMAZE
-from peira.evidence.packs import collect as module
-from peira.evidence.packs.behaviours import Driver, telling, Uniform, Walker
+from peira.evidence.packs.behaviours import Driver, Telling, Walker
 from peira.evidence.packs.collect import collect, join, remembered
 
 
@@ -47,12 +45,6 @@ class Stairs(gymnasium.Env):
         self.obs = self.obs + np.array([0, 1], np.float32)
         done = self.obs[1] >= 4
         return self.obs, float(action[0]), bool(done), False, {}
-
-
-class Endless(Walk):
-    def step(self, world, action, *, key):
-        world, out = super().step(world, action, key=key)
-        return world, out.__class__(out.obs, out.reward, out.truncated, out.truncated)
 
 
 WANDERER = Wanderer(jnp.array(0.0))
@@ -85,14 +77,6 @@ def test_a_seed_is_a_set():
     assert not same(one, collect(WANDERER, Walk(), steps=200, seed=4))
 
 
-def test_company_changes_nothing(monkeypatch):
-    """Not even where the chunks end."""
-    one = collect(WANDERER, Walk(), steps=200, seed=3)
-    monkeypatch.setattr(module, "SIDE_BY_SIDE", 3)
-    monkeypatch.setattr(module, "AT_ONCE", 7)
-    assert same(one, collect(WANDERER, Walk(), steps=200, seed=3))
-
-
 def test_a_longer_set_begins_with_the_shorter():
     short, long = (collect(WANDERER, Walk(), steps=n, seed=3) for n in (100, 300))
     assert same(short, long.subset(np.arange(short.episodes)))
@@ -116,12 +100,6 @@ def test_a_world_on_the_host():
     again = make(Stairs)
     assert same(data, collect(policy, again, steps=22, seed=0))
     again.close()
-
-
-def test_an_episode_without_end_is_refused(monkeypatch):
-    monkeypatch.setattr(module, "LONGEST", 100)
-    with pytest.raises(EnvironmentFault, match="has not ended after"):
-        collect(WANDERER, Endless(), steps=10, seed=0)
 
 
 def ring_of(lengths, ends, cut):
@@ -212,7 +190,7 @@ def test_a_learned_density_is_one_over_the_box(key):
     """Over the draws, the mean of 1/p is the size of what they can reach."""
     spec = Pendulum().spec  # actions in [-2, 2]
     sac = get("sac")(hidden=(4,))
-    policy = telling(sac.policy(sac.init(spec, key=key)))
+    policy = Telling(sac.policy(sac.init(spec, key=key)))
     action, density = acts(policy, jnp.ones(3), jr.key(1), 4_000)
     action = action[:, 0]
     assert np.abs(action).max() <= 2
@@ -232,17 +210,12 @@ def test_a_greedy_chance_is_its_frequency(key):
     state = type(state)(
         state.net, state.target, jnp.array(0.4), state.step, state.horizon
     )
-    policy = telling(dqn.policy(state))
+    policy = Telling(dqn.policy(state))
     action, chance = acts(policy, jnp.array(5), jr.key(1), 4_000)
     by_action = {int(a): float(chance[action == a][0]) for a in set(action.tolist())}
     assert sorted(by_action.values()) == pytest.approx([0.1, 0.1, 0.1, 0.7])
     for a, p in by_action.items():
         assert (action == a).mean() == pytest.approx(p, abs=0.03)
-
-
-def test_who_cannot_tell_is_refused():
-    with pytest.raises(BadConfig, match="Wanderer cannot say"):
-        telling(WANDERER)
 
 
 @pytest.mark.parametrize("drawing", [UMAZE, MEDIUM])

@@ -45,7 +45,7 @@ PIECE = 256  # steps of a world in JAX per dispatch
 
 
 class Drawn(eqx.Module):
-    """How likely an action was, or how dense where it is real."""
+    """How likely the action that was taken is, or how dense where it is real."""
 
     log_prob: Float[Array, ""]
 
@@ -93,14 +93,14 @@ def episodes(
 ) -> Iterator[Block]:
     """One episode after another, without an end. The propensity is kept where the
     policy's extras have a `log_prob` that is the recorded action's: of choices (real
-    actions may have been clipped after they were drawn), and of `Uniform`."""
+    actions may have been clipped after they were drawn), and where they are `Drawn`."""
     play = hosted(env, explore) if isinstance(env, Hosted) else compiled(env, explore)
-    exact = isinstance(policy, Uniform) or (explore and choosing(env.spec))
+    choices = explore and choosing(env.spec)
     first = 0
     while True:
         steps = play(policy, seed, first)
         for i in range(steps.reward.shape[1]):
-            yield cut_out(jax.tree.map(lambda x, i=i: x[:, i], steps), exact)
+            yield cut_out(jax.tree.map(lambda x, i=i: x[:, i], steps), choices)
         first += steps.reward.shape[1]
 
 
@@ -125,13 +125,14 @@ def first_steps(episodes: Iterator[Block], steps: int) -> Iterator[Block]:
             return
 
 
-def cut_out(steps: Transition, exact: bool) -> Block:
+def cut_out(steps: Transition, choices: bool) -> Block:
     """The first episode in the steps of one environment."""
     over = np.asarray(steps.terminated) | np.asarray(steps.truncated)
     n = int(over.argmax()) + 1 if over.any() else len(over)
     truncated = np.array(steps.truncated[:n])
     truncated[-1] |= not over.any()
     rows = lambda x, last: np.concatenate([x[:n], last[n - 1 : n]])
+    exact = choices or isinstance(steps.extras, Drawn)
     log_prob = getattr(steps.extras, "log_prob", None) if exact else None
     return Block(
         jax.tree.map(rows, steps.obs, steps.next_obs),
@@ -195,7 +196,7 @@ def compiled(env: Env, explore: bool) -> Play:
     reset = jax.jit(jax.vmap(lambda key: env.reset(key=fold(key, "reset"))))
 
     @jax.jit
-    def piece(policy: Policy, keys: Key, world: Any, carry: Any, t: Any, start: Any):
+    def piece(policy: Policy, keys: Any, world: Any, carry: Any, t: Any, start: Any):
         def one(now: tuple, step: Array) -> tuple[tuple, Transition]:
             world, carry, t = now
             act = lambda c, x, k: policy(

@@ -9,76 +9,28 @@ from typing import Any, TypeAlias
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
-from ...algos.online.dqn import EpsilonGreedy
-from ...algos.online.sac import Stochastic
-from ...core import Action, BadConfig, Box, Discrete, Extras, Key, Policy, TimeStep
+from ...core import Action, Extras, Key, Policy, TimeStep
+from ...engine.collect import Drawn
 from ...envs import PointMaze, Rooms
-from ...ops import Categorical, scale
 
 
 Chosen: TypeAlias = tuple[Action, Any, Extras]
 
 
-class Drawn(eqx.Module):
-    """How likely an action was, or how dense where it is real."""
+class Telling(Policy[Any]):
+    """A policy as it explores, which says how likely it was to do what it did."""
 
-    log_prob: Float[Array, ""]
+    policy: Any
+    """One with a `log_prob`."""
 
+    def begin(self) -> Any:
+        return self.policy.begin()
 
-class Uniform(Policy[tuple[()]]):
-    """Anything within the bounds, each as likely as the others."""
-
-    space: Box | Discrete = eqx.field(static=True)
-
-    def begin(self) -> tuple[()]:
-        return ()
-
-    def __call__(
-        self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
-    ) -> Chosen:
-        space, (key,) = self.space, jr.split(key, 1)
-        if isinstance(space, Discrete):
-            pi = Categorical(jnp.zeros(space.n), t.legal)
-            action = pi.sample(key=key)
-            return action, carry, Drawn(pi.log_prob(action))
-        action = jr.uniform(key, space.shape, space.dtype, space.low, space.high)
-        density = -jnp.log(jnp.asarray(space.high - space.low)).sum()
-        return action, carry, Drawn(density)
-
-
-class Sampled(Policy[tuple[()]]):
-    """Soft actor-critic's policy as it explores."""
-
-    policy: Stochastic
-
-    def begin(self) -> tuple[()]:
-        return ()
-
-    def __call__(
-        self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
-    ) -> Chosen:
-        space = self.policy.actor.space
-        unit, log_prob = self.policy.actor(t.obs).sample_and_log_prob(key=key)
-        half = jnp.asarray(space.high - space.low) / 2
-        density = log_prob - jnp.log(half).sum()
-        return scale(space, unit.reshape(space.shape)), carry, Drawn(density)
-
-
-class Epsilon(Policy[tuple[()]]):
-    """DQN's policy as it explores."""
-
-    policy: EpsilonGreedy
-
-    def begin(self) -> tuple[()]:
-        return ()
-
-    def __call__(
-        self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
-    ) -> Chosen:
-        q = self.policy.net(t.obs, t.legal)
-        return often(q.argmax(), len(q), self.policy.epsilon, carry, key=key)
+    def __call__(self, carry: Any, t: TimeStep, *, key: Key, explore: bool) -> Chosen:
+        action, carry, _ = self.policy(carry, t, key=key, explore=True)
+        return action, carry, Drawn(self.policy.log_prob(t, action))
 
 
 class Walker(Policy[tuple[()]]):
@@ -94,9 +46,13 @@ class Walker(Policy[tuple[()]]):
     def __call__(
         self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
     ) -> Chosen:
+        k_whether, k_any = jr.split(key)
         known = self.world.chart
-        way = jnp.asarray(known.onward)[t.obs, known.goal]
-        return often(way, 4, jnp.array(self.epsilon), carry, key=key)
+        best = jnp.asarray(known.onward)[t.obs, known.goal]
+        anything = jr.randint(k_any, (), 0, 4)
+        way = jnp.where(jr.uniform(k_whether) < self.epsilon, anything, best)
+        chance = self.epsilon / 4 + jnp.where(way == best, 1 - self.epsilon, 0.0)
+        return way.astype(jnp.int32), carry, Drawn(jnp.log(chance))
 
 
 class Driver(Policy[Int[Array, ""]]):
@@ -129,25 +85,3 @@ class Driver(Policy[Int[Array, ""]]):
         mean = jnp.clip(4 * (aim - t.obs[:2]) - t.obs[2:], -1, 1)
         noise = jr.normal(k_noise, (2,))
         return jnp.clip(mean + self.noise * noise, -1, 1), target, ()
-
-
-def often(
-    best: Int[Array, ""], n: int, epsilon: Float[Array, ""], carry: Any, *, key: Key
-) -> Chosen:
-    """The best of n actions, or with probability ε any of them."""
-    k_whether, k_any = jr.split(key)
-    anything = jr.randint(k_any, (), 0, n)
-    action = jnp.where(jr.uniform(k_whether) < epsilon, anything, best)
-    chance = epsilon / n + jnp.where(action == best, 1 - epsilon, 0.0)
-    return action.astype(jnp.int32), carry, Drawn(jnp.log(chance))
-
-
-def telling(policy: Policy) -> Policy:
-    """The policy as it explores, but that it says how likely it was to; raises
-    `BadConfig` for one that no recipe has learned."""
-    match policy:
-        case Stochastic():
-            return Sampled(policy)
-        case EpsilonGreedy():
-            return Epsilon(policy)
-    raise BadConfig(f"{type(policy).__name__} cannot say how likely an action was")

@@ -13,12 +13,13 @@ from jaxtyping import Float, PyTree
 
 from ...core import DataFault, Policy, unknown
 from ...data import Dataset, native
+from ...engine.collect import Uniform
 from ...engine.fields import plain
 from ...engine.provenance import version
 from ...engine.sinks import Sink
 from ...envs import make, MAZES, shut
 from . import openbandit
-from .behaviours import telling, Uniform
+from .behaviours import Telling
 from .collect import collect, join, remembered
 from .recipes import (
     Both,
@@ -113,7 +114,7 @@ class Builder(NamedTuple):
             case Learned(training, level):
                 run = self.run(training)
                 step = getattr(milestones(training, run), level)
-                return telling(moments(training, run, step)[0].policy)
+                return Telling(moments(training, run, step)[0].policy)
             case Scripted() as how:
                 return oracle(str(recipe.env), how)
         return Uniform(action)

@@ -19,6 +19,7 @@ from ...algos import get
 from ...core import Algorithm, DataFault, Env, Policy, Spec
 from ...data.ring import Ring
 from ...engine import checkpoint
+from ...engine.collect import Uniform
 from ...engine.evaluate import evaluator
 from ...engine.fields import plain
 from ...engine.files import write_file
@@ -29,7 +30,6 @@ from ...engine.sinks import Sink
 from ...engine.train import train
 from ...engine.trainer import loop
 from ...envs import Hosted, make, shut
-from .behaviours import Uniform
 
 
 Level = Literal["medium", "expert"]
