@@ -1,6 +1,6 @@
 """An audit of any dataset, before anything is learned from it."""
 
-from .audit import audit, refuse
+from .examine import audit, refuse
 from .findings import Finding, Kind, KINDS
 
 

@@ -12,7 +12,7 @@ from .repeats import marks
 from .values import named
 
 
-LOOKED = 20_000  # steps that a fit sees
+LOOKED = 10_000  # steps that a fit sees
 NAMED = 8  # columns that one finding names
 EDGE = 1e-3  # of the range: as near as that is at the bound
 OFTEN = 0.5  # of a number's actions at a bound, worth a note

@@ -17,7 +17,7 @@ from .findings import Finding, found
 from .fit import FAR, Matrix, ridge
 
 
-FITTED = 20_000  # steps that the fit sees
+FITTED = 10_000  # steps that the fit sees
 MADE = 2_000  # pairs glued on purpose
 MANY = 10  # episodes whose ends and beginnings are typical
 LEAST = 100  # steps without which nothing can be said
@@ -29,7 +29,7 @@ KNOWN = 1_000  # beginnings that are compared with
 ONE_PLACE = 0.5  # of the usual distance between observations
 LANDING = 2.0  # as far from beginnings as these from each other, at most
 FEW, MOSTLY = 5, 0.8  # jumps at one distance from a mark
-WIDE, MIXED = 512, 128  # so many columns become so many mixtures
+WIDE, MIXED = 256, 64  # so many columns become so many mixtures
 SQUARED = 64  # so many columns are also squared
 PORTION = 65_536  # steps that are predicted together
 
