@@ -32,6 +32,12 @@ DOCTOR = (
     "learning"
 )
 
+DATA = "look at datasets"
+AUDIT = (
+    "look for faults of a dataset before it is learned from; exit code 1 where "
+    "something would spoil learning"
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. A person's mistake is one line on standard
@@ -136,6 +142,8 @@ def parser() -> Parser:
     export_flags(verb("export", "write a policy for use without Peira, and check it"))
     doctor_flags(verb("doctor", DOCTOR))
 
+    data_flags(verb("data", DATA, json=False))
+
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
 
@@ -145,6 +153,14 @@ def parser() -> Parser:
 
     verb("algorithms", "list the algorithms and the actions they can choose")
     return top
+
+
+def data_flags(data: argparse.ArgumentParser) -> None:
+    verbs = data.add_subparsers(dest="data_verb", metavar="VERB", required=True)
+    audit = verbs.add_parser("audit", help=AUDIT, description=AUDIT)
+    audit.add_argument("path", help="a dataset")
+    audit.add_argument("--against", metavar="OTHER", help="another split of the same")
+    audit.add_argument("--json", action="store_true", help="print JSON")
 
 
 def export_flags(export: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from ..core import RunFault
 from ..engine.run import Run
 from ..evidence import Estimate, mean
 from ..evidence.curves import curve
-from . import diagnosis, exporting, LATER, showing, training
+from . import auditing, diagnosis, exporting, LATER, showing, training
 from .doctor import doctor as examine
 from .fields import items
 from .flags import abstract
@@ -124,6 +124,10 @@ def doctor(said: Said) -> None:
     diagnosis.say(found, json=said.json)
     if not found.sound:
         raise SystemExit(1)
+
+
+def data(said: Said) -> None:
+    auditing.audit(said)
 
 
 def runs(said: Said) -> None:

@@ -13,6 +13,7 @@ from .values import named
 
 STEPS = 2_000_000  # more are sampled
 NUMBERS = 2**27  # of observations and actions together; more are sampled
+STILL = 1e-6  # of its size; what varies less does not vary
 CHOICES = 64  # a choice among more is read as a number
 
 
@@ -28,6 +29,9 @@ class Case(NamedTuple):
     action: Float[np.ndarray, "step act"]
     names: list[str]
     """Of the columns of observations, and then of those of actions."""
+    mean: Float[np.ndarray, " obs"]
+    std: Float[np.ndarray, " obs"]
+    """Of the columns of observations; infinite where they do not vary."""
     row: Int[np.ndarray, " step"]
     """The row of `obs` that each step saw."""
     episode: Int[np.ndarray, " step"]
@@ -79,7 +83,10 @@ def case_of(data: Dataset) -> Case:
     action, more = numbers("action", data.spec.action, data.action)
     episode = data.episode
     row = np.arange(data.steps) + episode
-    return Case(data, step, of, obs, action, [*names, *more], row, episode)
+    mean, std = obs.mean(axis=0, dtype=float), obs.std(axis=0, dtype=float)
+    std = np.where(std > STILL * np.maximum(1, np.abs(mean)), std, np.inf)
+    names = [*names, *more]
+    return Case(data, step, of, obs, action, names, mean, std, row, episode)
 
 
 def sample(lengths: Int[np.ndarray, " episode"], most: int) -> Int[np.ndarray, " some"]:
@@ -97,16 +104,17 @@ def numbers(
     for name, x in named(what, tree):
         one = spaces[name]
         if isinstance(one, Discrete) and one.n <= CHOICES:
-            columns.append(np.eye(one.n, dtype=np.float32)[np.asarray(x)])
+            columns.append(np.eye(one.n, dtype=np.float32)[np.clip(x, 0, one.n - 1)])
             names += [f"{name} = {k}" for k in range(one.n)]
             continue
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
         columns.append(flat)
-        inner = ["" if not one.shape else f"[{entry(one, i)}]" for i in range(one.size)]
-        names += [name + i for i in inner]
+        names += [name + entry(one.shape, i) for i in range(one.size)]
     return np.concatenate(columns, axis=1), names
 
 
-def entry(space: object, i: int) -> str:
-    shape = space.shape  # type: ignore[attr-defined]
-    return ", ".join(map(str, np.unravel_index(i, shape)))
+def entry(shape: tuple[int, ...], i: int) -> str:
+    """The place of a number in an array, as one writes it."""
+    if not shape:
+        return ""
+    return f"[{', '.join(map(str, np.unravel_index(i, shape)))}]"

@@ -1,4 +1,4 @@
-"""How much a dataset shows: of the world, of what can be done, of what can be earned."""
+"""How much a dataset shows: of the world, of what can be done and earned there."""
 
 from collections.abc import Iterator
 
@@ -77,13 +77,15 @@ def behaviour(case: Case) -> Iterator[Finding]:
     for name, space in named("action", case.data.spec.action):
         x = dict(named("action", case.data.action))[name]
         if isinstance(space, Discrete):
-            yield found("behaviour", case.of + choices(case, name, np.asarray(x), space.n))
+            yield found(
+                "behaviour", case.of + choices(case, name, np.asarray(x), space.n)
+            )
         elif isinstance(space, Box) and space.dtype.kind == "f":
             yield found("behaviour", case.of + spread(case, name, np.asarray(x), space))
 
 
 def choices(case: Case, name: str, x: np.ndarray, n: int) -> str:
-    """Entropy by counting: exact for these steps, in all and where it was seen often."""
+    """Entropy by counting: exact for these steps, of all, and given what was seen."""
     share = np.bincount(np.clip(x, 0, n - 1), minlength=n) / len(x)
     entropy = lambda p: float(-(p[p > 0] * np.log(p[p > 0])).sum())
     words = f"{name}: entropy {entropy(share):.3g} of at most {np.log(n):.3g} (counted"
@@ -129,8 +131,8 @@ def coverage(case: Case) -> Iterator[Finding]:
         both = marks((marks(case.data.obs, len(case.obs))[case.row], done), steps)
         yield found(
             "coverage",
-            f"{case.of}{places:,} different observations, {len(np.unique(both)):,} with "
-            f"the action, in {steps:,} steps (counted)",
+            f"{case.of}{places:,} different observations, {len(np.unique(both)):,} "
+            f"with the action, in {steps:,} steps (counted)",
         )
         return
     rng = np.random.default_rng(0)

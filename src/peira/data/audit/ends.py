@@ -73,7 +73,9 @@ def deaths_by_the_clock(case: Case) -> Iterator[Finding]:
 
 def separated(a: Matrix, b: Matrix) -> bool:
     """Whether one number alone tells all of a from all of b, as a clock would."""
-    return bool(((a.min(axis=0) > b.max(axis=0)) | (a.max(axis=0) < b.min(axis=0))).any())
+    return bool(
+        ((a.min(axis=0) > b.max(axis=0)) | (a.max(axis=0) < b.min(axis=0))).any()
+    )
 
 
 def cuts_at_events(case: Case) -> Iterator[Finding]:
@@ -110,9 +112,7 @@ def going_on(case: Case) -> Iterator[Finding]:
     if data.episodes <= FEW or case.of:  # of a sample the next episode may be missing
         return
     rng = np.random.default_rng(0)
-    std = case.obs.std(axis=0)
-    varies = std > 0
-    place = lambda row: case.obs[row][..., varies] / std[varies]
+    place = lambda row: case.obs[row] / case.std
     some = np.arange(data.episodes - 1)
     if len(some) > LOOKED:
         some = np.sort(rng.permutation(some)[:LOOKED])
@@ -131,7 +131,7 @@ def going_on(case: Case) -> Iterator[Finding]:
             "last one ended (nearer than any of "
             f"{RIVALS} other beginnings)",
             marked(case, on),
-            count=round(len(on) / len(some) * (data.episodes - 1)),
+            total=round(len(on) / len(some) * (data.episodes - 1)),
         )
 
 

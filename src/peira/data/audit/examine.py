@@ -48,9 +48,11 @@ def shared(data: Dataset, against: Dataset | None) -> Iterator[Finding]:
         yield from leaks(data, against)
 
 
-def refuse(data: Dataset, name: str) -> None:
-    """Raise `DataFault` for the first thing that makes training pointless; `name` is
-    where it lies."""
+def refuse(data: Dataset, path: str | None) -> None:
+    """Raise `DataFault` for the first thing that makes training pointless; `path` is
+    where the dataset lies, if anywhere."""
     for one in unfit(data):
         if one.severity == "error":
-            raise DataFault(f"{one.seen}; {one.mend}; see: peira data audit {name}")
+            name = path or "the dataset"
+            more = f"peira data audit {path}" if path else "peira.data.audit.audit"
+            raise DataFault(f"{name}: {one.seen}; see {more}")

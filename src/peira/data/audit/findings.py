@@ -181,7 +181,7 @@ class Finding(NamedTuple):
     """What to do about it."""
     rows: tuple[int, ...] = ()
     """The first steps concerned, counted from 0 over the whole dataset."""
-    count: int = 0
+    total: int = 0
     """How many steps are concerned."""
 
 
@@ -190,12 +190,12 @@ def found(
     seen: str,
     rows: Int[np.ndarray, " some"] | Sequence[int] = (),
     *,
-    count: int | None = None,
+    total: int | None = None,
 ) -> Finding:
     """A finding of a kind, which names the rows after what was seen."""
     severity, _, mend = KINDS[kind]
     first = tuple(int(r) for r in rows[:KEPT])
-    total = len(rows) if count is None else count
+    total = len(rows) if total is None else total
     return Finding(severity, kind, seen + at(first, total), mend, first, total)
 
 

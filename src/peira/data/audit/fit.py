@@ -41,8 +41,8 @@ def features(x: Matrix, rng: np.random.Generator) -> Float[np.ndarray, "n featur
 
 
 def ridge(
-    x: Float[np.ndarray, "n f"], y: Float[np.ndarray, "n *out"], weight: float
-) -> Float[np.ndarray, "f *out"]:
+    x: Float[np.ndarray, "n f"], y: Float[np.ndarray, "n ..."], weight: float
+) -> Float[np.ndarray, "f ..."]:
     gram = x.T @ x
     gram[np.diag_indices_from(gram)] += weight * len(x)
     return np.linalg.solve(gram, x.T @ y)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .case import Case
 from .findings import Finding, found
@@ -53,8 +53,7 @@ def jumps(case: Case) -> Iterator[Finding]:
 def example(case: Case, t: int) -> str:
     """What changed most at a jump."""
     before, after = case.obs[case.row[t]], case.obs[case.row[t] + 1]
-    std = case.obs.std(axis=0)
-    moved = np.abs(after - before) / np.where(std > 0, std, np.inf)
+    moved = np.abs(after - before) / case.std
     i = int(moved.argmax())
     return f" ({case.names[i]} from {before[i]:.4g} to {after[i]:.4g} at the first)"
 
@@ -122,13 +121,17 @@ def predictor(
     """A fit to a sample without its own jumps, and the scores of pairs glued on
     purpose."""
     t = np.sort(rng.permutation(case.data.steps)[:FITTED])
-    mean, std = case.obs.mean(axis=0), case.obs.std(axis=0)
-    std = np.where(std > 1e-6 * np.maximum(1, np.abs(mean)), std, np.inf)
-    varied = int(np.isfinite(std).sum())
-    width = len(std)
-    mix = rng.normal(size=(width, MIXED)) / np.sqrt(varied) if varied > WIDE else None
+    varied = int(np.isfinite(case.std).sum())
+    mix = rng.normal(size=(len(case.std), MIXED)) / np.sqrt(max(1, varied))
     nothing = np.zeros((0, 0))
-    world = Predictor(mean, std, mix, nothing, np.ones(0), np.ones(0))
+    world = Predictor(
+        case.mean,
+        case.std,
+        mix if varied > WIDE else None,
+        nothing,
+        np.ones(0),
+        np.ones(0),
+    )
     at, to = (world.place(case.obs[case.row[t] + k]) for k in (0, 1))
     action = case.action[t]
     inputs = world.inputs(at, action)
@@ -166,8 +169,7 @@ def lands(case: Case, t: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Whether steps lead to where episodes begin, as near as beginnings lie to each
     other. Where few are known, jumps that come from anywhere and lead to one place
     tell it, if an episode begins there."""
-    std = case.obs.std(axis=0)
-    place = lambda row: case.obs[row] / np.where(std > 0, std, np.inf)
+    place = lambda row: case.obs[row] / case.std
     first, to = place(case.first[:KNOWN]), place(case.row[t] + 1)
     if len(first) >= MANY:
         return reaches(first, to)
@@ -180,7 +182,7 @@ def lands(case: Case, t: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
 
 def reaches(a: Matrix, b: Matrix) -> Bool[np.ndarray, " n"]:
     """Which of b lie as near to one of a as these lie to each other."""
-    tree = cKDTree(a)
+    tree = KDTree(a)
     each = tree.query(a, k=2)[0][:, 1]
     return tree.query(b)[0] <= LANDING * np.quantile(each, 0.95)
 

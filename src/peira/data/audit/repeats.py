@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Int, PyTree, UInt64
+from jaxtyping import Bool, PyTree, UInt64
 
-from ..dataset import CHUNK, Dataset
+from ..dataset import Dataset
 from .case import Case
 from .findings import Finding, found
 from .values import named
 
 
+PORTION = 2**20  # numbers that are marked together
 STILL = 10  # steps without a change that are told
 NATURAL = 1e-3  # share of observations met in several episodes where that is natural
 VALUES = 1_000  # a number of more different values is a quantity
@@ -28,7 +29,7 @@ def marks(tree: PyTree, rows: int) -> Marks:
     for _, x in named("", tree):
         width = max(1, int(np.prod(x.shape[1:])))
         each = rng.integers(1, 2**63, width, np.uint64) * np.uint64(2) + np.uint64(1)
-        portion = max(1, CHUNK * 16 // width)
+        portion = max(1, PORTION // width)
         for i in range(0, rows, portion):
             part = np.asarray(x[i : i + portion]).reshape(-1, width)
             total[i : i + len(part)] += (mixed(bits(part)) * each).sum(axis=1)
@@ -160,7 +161,9 @@ def leaks(data: Dataset, against: Dataset) -> Iterator[Finding]:
     if not beyond:
         if shared.any() and not natural:
             rows = data.starts[:-1][shared]
-            yield found("leak", f"{shared.sum()} episodes are in both; they begin", rows)
+            yield found(
+                "leak", f"{shared.sum()} episodes are in both; they begin", rows
+            )
         return
     whole = f", {shared.sum()} of them whole" if shared.any() else ""
     steps = np.flatnonzero(there[one.row] | there[one.row + 1])

@@ -38,7 +38,9 @@ def rewards(case: Case) -> Iterator[Finding]:
         yield from told_before(case, reward)
 
 
-def silent(case: Case, usual: float, odd: Bool[np.ndarray, " step"]) -> Iterator[Finding]:
+def silent(
+    case: Case, usual: float, odd: Bool[np.ndarray, " step"]
+) -> Iterator[Finding]:
     """The same reward always, or nearly."""
     if odd.any():
         if (share := odd.mean()) < RARE:
@@ -168,11 +170,11 @@ def told_before(case: Case, reward: Float[np.ndarray, " step"]) -> Iterator[Find
         return
     whole = unexplained(transition(case, t), y, fold)
     before, after = (unexplained(case.obs[row + k], y, fold) for k in (0, 1))
-    if (before < CLEARLY * after).all() and (before < 0.5).all():
-        if (before <= whole / CLEARLY).all():
-            yield found(
-                "before",
-                f"{case.of}a fit on the observation before the step leaves "
-                f"{before.mean():.1%} of the rewards' variance unexplained, on the one "
-                f"after {after.mean():.1%}, on all of the step {whole.mean():.1%}",
-            )
+    most = np.minimum(np.minimum(CLEARLY * after, whole / CLEARLY), CLEARLY)
+    if (before < most).all():
+        yield found(
+            "before",
+            f"{case.of}a fit on the observation before the step leaves "
+            f"{before.mean():.1%} of the rewards' variance unexplained, on the one "
+            f"after {after.mean():.1%}, on all of the step {whole.mean():.1%}",
+        )

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Int, PyTree, Shaped
 
 from ...core import Box, Discrete, is_space, MultiBinary, MultiDiscrete, Space
-from ..dataset import CHUNK, Dataset
+from ..dataset import Dataset
 from .findings import Finding, found
 
 
+PORTION = 65_536  # items that are looked at together
 ROUNDING = 1e-4  # of the range of a bounded number
 
 
@@ -39,8 +40,8 @@ def step_of(data: Dataset, row: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 def which(x: Shaped[np.ndarray, "n ..."], wrong: Any) -> Int[np.ndarray, " some"]:
     """The items of a long array in which some number is wrong, read in portions."""
     hits = []
-    for i in range(0, len(x), CHUNK):
-        part = np.asarray(x[i : i + CHUNK])
+    for i in range(0, len(x), PORTION):
+        part = np.asarray(x[i : i + PORTION])
         bad = wrong(part)
         if bad.any():
             hits.append(i + np.flatnonzero(bad.reshape(len(part), -1).any(axis=1)))
@@ -98,7 +99,9 @@ def beyond(space: Space) -> Any:
             return lambda part: (part < 0) | (part >= np.array(space.nvec))
         case MultiBinary():
             return lambda part: (part != 0) & (part != 1)
-    return lambda part: (part < 0) | (part >= space.n)
+        case Discrete():
+            return lambda part: (part < 0) | (part >= space.n)
+    return lambda part: ~space.contains(part)
 
 
 def limits(space: Box) -> tuple[np.ndarray, np.ndarray]:
@@ -124,24 +127,30 @@ def extent(space: Space) -> str:
             return f"0 to {space.nvec} less 1"
         case MultiBinary():
             return "0 and 1"
-    return f"0 to {space.n - 1}"
+        case Discrete():
+            return f"0 to {space.n - 1}"
+    return "its space"
 
 
 def illegal(data: Dataset) -> Iterator[Finding]:
-    """Actions against their masks."""
+    """Actions against their masks: of each choice, all its options, end to end."""
     if data.legal is None:
         return
     masks, actions = dict(named("", data.legal)), dict(named("", data.action))
     forbidden, blocked = np.zeros(data.steps, bool), np.zeros(data.steps, bool)
-    for i in range(0, data.steps, CHUNK):
-        step = np.arange(i, min(i + CHUNK, data.steps))
+    for i in range(0, data.steps, PORTION):
+        step = np.arange(i, min(i + PORTION, data.steps))
         row = step + np.searchsorted(data.starts, step, side="right") - 1
         for name, space in named("", data.spec.action):
-            mask = masks[name][row]
-            blocked[step] |= ~mask.reshape(len(step), -1).any(axis=1)
-            if isinstance(space, Discrete):
-                chosen = np.clip(actions[name][step], 0, space.n - 1)[:, None]
-                forbidden[step] |= ~np.take_along_axis(mask, chosen, 1)[:, 0]
+            if name not in masks:
+                continue
+            options = np.array([space.n] if isinstance(space, Discrete) else space.nvec)
+            parts = np.split(masks[name][row], np.cumsum(options)[:-1], axis=-1)
+            chosen = actions[name][step].reshape(len(step), -1)
+            for mask, choice, n in zip(parts, chosen.T, options, strict=True):
+                own = np.clip(choice, 0, n - 1)[:, None]
+                forbidden[step] |= ~np.take_along_axis(mask, own, 1)[:, 0]
+                blocked[step] |= ~mask.any(axis=1)
     if blocked.any():
         yield found("illegal", "nothing is legal", np.flatnonzero(blocked))
     if len(rows := np.flatnonzero(forbidden & ~blocked)):
