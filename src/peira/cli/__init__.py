@@ -32,7 +32,7 @@ DOCTOR = (
     "examine an environment by playing it; exit code 1 where something would spoil "
     "learning"
 )
-DATA = "build, look at, convert, split and collect datasets"
+DATA = "build, look at, audit, convert, split and collect datasets"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

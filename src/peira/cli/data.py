@@ -14,6 +14,7 @@ from ..data import Columns, convert as convert_file, Dataset, read, split as dra
 from ..data.blocks import reading
 from ..data.read import hand_on, opened as begun
 from ..envs import make, shut
+from .auditing import say_of
 from .building import build
 from .collecting import collect as play
 
@@ -26,6 +27,7 @@ def data(said: Said) -> None:
     verbs = {
         "build": build,
         "info": info,
+        "audit": audit,
         "convert": convert,
         "split": split,
         "collect": collect,
@@ -54,6 +56,11 @@ def shown(value: Any) -> str:
         case int() if not isinstance(value, bool):
             return f"{value:,}"
     return str(value)
+
+
+def audit(said: Said) -> None:
+    """Raises `SystemExit` with 1 for a dataset that has an error."""
+    say_of(said, opened(said), read(said.against) if said.against else None)
 
 
 def summary(found: Dataset) -> dict[str, Any]:

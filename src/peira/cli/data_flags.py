@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 
 Count = Callable[[str], int]
+AUDIT = (
+    "look for faults of a dataset before it is learned from; exit code 1 where "
+    "something would spoil learning"
+)
 
 
 def data_flags(data: argparse.ArgumentParser, count: Count) -> None:
@@ -27,6 +31,11 @@ def data_flags(data: argparse.ArgumentParser, count: Count) -> None:
     info = verb("info", "what a dataset holds")
     info.add_argument("path", help="a file or folder of any format")
     source_flags(info)
+
+    audit = verb("audit", AUDIT)
+    audit.add_argument("path", help="a file or folder of any format")
+    audit.add_argument("--against", metavar="OTHER", help="another split of the same")
+    source_flags(audit)
 
     convert = verb("convert", "write a dataset in another format")
     convert.add_argument("path", help="a file or folder of any format")

@@ -1,14 +1,19 @@
-"""What to say of an environment that was examined."""
+"""What to say of an environment that was examined, and of any findings."""
 
 import json as jsonlib
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+from ..data.audit import Finding as Audited
 from ..envs.doctor import Finding
 from .doctor import Diagnosis, Score
 from .summary import plain_estimate
 from .tables import table
+
+
+Told = Finding | Audited
 
 
 def say(found: Diagnosis, *, json: bool) -> None:
@@ -16,9 +21,7 @@ def say(found: Diagnosis, *, json: bool) -> None:
     if json:
         print(jsonlib.dumps(as_json(found)))
         return
-    counts = Counter(f.severity for f in found.findings)
-    told = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items()]
-    print(f"{found.env}: {', '.join(told) or 'nothing found'}")
+    print(headline(found.env, found.findings))
     if found.findings:
         table([row(one) for one in found.findings])
     if found.scores:
@@ -29,7 +32,14 @@ def say(found: Diagnosis, *, json: bool) -> None:
         table([one._asdict() for one in found.spreads])
 
 
-def row(one: Finding) -> dict[str, str]:
+def headline(name: str, findings: Sequence[Told]) -> str:
+    """How many findings of each severity there are."""
+    counts = Counter(f.severity for f in findings)
+    told = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items()]
+    return f"{name}: {', '.join(told) or 'nothing found'}"
+
+
+def row(one: Told) -> dict[str, str]:
     """A finding, and under it what to do."""
     what = f"{one.seen}\n-> {one.mend}"
     return {"severity": one.severity, "check": one.check, "finding": what}

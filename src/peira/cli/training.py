@@ -14,6 +14,7 @@ import jax
 from ..algos import catalogue, get
 from ..core import Algorithm, BadConfig, DataFault, EnvironmentFault, root, unknown
 from ..data import check, Dataset, read
+from ..data.audit import refuse
 from ..engine.fields import hints, plain, rebuild
 from ..engine.plan import Plan
 from ..engine.problem import Problem
@@ -195,9 +196,12 @@ class Task(NamedTuple):
 
     def check(self) -> None:
         """Raise `PeiraError` if the algorithm cannot serve the environment, cannot
-        begin, or the plan's counts do not fit."""
+        begin, the plan's counts do not fit, or the dataset is not fit to be learned
+        from."""
         here = dataclasses.replace(self.plan, processes=False)  # they start slowly
         data = self.source and self.source.data
+        if self.source is not None:
+            refuse(self.source.data, self.source.path)
         one = Problem(self.algorithm, self.env, here, "", self.env_kwargs, data)
         world, run = one.open()
         shut(world)

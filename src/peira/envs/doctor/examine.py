@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from ...core import BadConfig, Env, EnvironmentFault
+from ...core.findings import gravest_first
 from ..classic import TimeLimit
 from ..export import AsGymnasium
 from ..gymnasium_env import Made, opening
@@ -26,7 +27,6 @@ from .repeat import after_others, own_end, same_seed
 from .scale import observations, observed, rewarded, Spread, spreads
 
 
-GRAVEST = ("error", "warning", "note")
 BY_HAND = 2  # episodes of a world that cannot be compiled: each step takes long
 
 
@@ -139,10 +139,6 @@ def not_made(error: Exception) -> Finding:
     said = str(error) if isinstance(error, EnvironmentFault) else in_words(error)
     mend = "make it by hand, and mend what raises"
     return Finding("error", "interface", f"it cannot be made: {said}", mend)
-
-
-def gravest_first(findings: Sequence[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda f: GRAVEST.index(f.severity))
 
 
 def visit(case: Case, *, episodes: int, seed: int) -> Examination:

@@ -1,9 +1,9 @@
 """What an examination has to say."""
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from ...core.findings import Severity
 
-Severity: TypeAlias = Literal["error", "warning", "note"]
 
 CHECKS = {
     "interface": "it can be made, and answers as Gymnasium says; nothing raises",

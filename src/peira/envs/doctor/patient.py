@@ -9,10 +9,11 @@ import gymnasium
 import numpy as np
 
 from ...core import Box, EnvironmentFault
+from ...core.findings import Severity
 from ..bodies import from_gymnasium
 from ..masks import choices, mask
 from ..spaces import Leaf, Port
-from .findings import Broken, Finding, in_words, Severity
+from .findings import Broken, Finding, in_words
 
 
 RAISES = "run the environment by hand from that seed, and mend what raises"
