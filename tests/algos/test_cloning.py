@@ -305,9 +305,7 @@ def test_the_scale_of_observations_does_not_matter():
     assert abs(shown(raw, state, seen.astype("f4")) - actions[0]).max() > 0.01
 
 
-@pytest.mark.parametrize(
-    "algorithm", [BC(**CLONING), RvS(**CLONING)], ids=["bc", "rvs"]
-)
+@pytest.mark.parametrize("cls", [BC, RvS])
 def test_the_order_of_a_batch_does_not_matter(cls):
     spec = Spec(SEEN, BOX, data=FACTS)
     batch = batch_of("box", 0, 9.0 * jnp.arange(B))

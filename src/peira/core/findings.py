@@ -1,13 +1,14 @@
 """How grave something is that an examination has found."""
 
 from collections.abc import Iterable
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, runtime_checkable, TypeAlias, TypeVar
 
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 GRAVEST: tuple[Severity, ...] = ("error", "warning", "note")
 
 
+@runtime_checkable
 class Graded(Protocol):
     """Anything with a severity."""
 
