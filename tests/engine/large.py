@@ -21,36 +21,38 @@ from peira.engine.plan import Plan
 
 
 MIB = 2**20
-STEPS, LENGTH, WIDE = 100_000, 1_000, 1_024
-ROOM = 160 * MIB
+LENGTH, WIDE = 1_000, 1_024
+# Steps of 4 KiB, and room in MiB beside what is held with everything imported. Training
+# looks up 128 MiB of batches in advance, of which there are two copies under way.
+SIZES = {"train": (250_000, 400), "convert": (100_000, 160), "whole": (100_000, 160)}
 OBS = Box(np.full(WIDE, -1, np.float32), np.full(WIDE, 1, np.float32))
 ACTION = Box(np.full(1, -1, np.float32), np.full(1, 1, np.float32))
 
 
-def native(folder: Path) -> Path:
-    """100 episodes of zeros: 400 MiB of observations."""
+def native(folder: Path, steps: int) -> Path:
+    """Episodes of zeros."""
     folder.mkdir()
-    rows = STEPS + STEPS // LENGTH
-    shapes = {"obs": (rows, WIDE), "action": (STEPS, 1), "reward": (STEPS,)}
+    rows = steps + steps // LENGTH
+    shapes = {"obs": (rows, WIDE), "action": (steps, 1), "reward": (steps,)}
     for name, shape in shapes.items():
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
-    over = np.arange(1, STEPS + 1) % LENGTH == 0
+    over = np.arange(1, steps + 1) % LENGTH == 0
     np.save(folder / "terminated.npy", over)
-    np.save(folder / "truncated.npy", np.zeros(STEPS, bool))
-    np.save(folder / "starts.npy", np.arange(0, STEPS + 1, LENGTH))
+    np.save(folder / "truncated.npy", np.zeros(steps, bool))
+    np.save(folder / "starts.npy", np.arange(0, steps + 1, LENGTH))
     spaces = {"obs": to_json(OBS), "action": to_json(ACTION)}
     about = {"format": 1, "masked": False, "propensity": False, "meta": {}}
     (folder / "dataset.json").write_text(json.dumps(spaces | about))
     return folder
 
 
-def flat(path: Path) -> Path:
+def flat(path: Path, steps: int) -> Path:
     with h5py.File(path, "w") as file:
-        file.create_dataset("observations", (STEPS, WIDE), "f4")  # not written: zeros
-        file["actions"] = np.zeros((STEPS, 1), np.float32)
-        file["rewards"] = np.zeros(STEPS)
-        file["terminals"] = np.arange(1, STEPS + 1) % LENGTH == 0
-        file["timeouts"] = np.zeros(STEPS, bool)
+        file.create_dataset("observations", (steps, WIDE), "f4")  # not written: zeros
+        file["actions"] = np.zeros((steps, 1), np.float32)
+        file["rewards"] = np.zeros(steps)
+        file["terminals"] = np.arange(1, steps + 1) % LENGTH == 0
+        file["timeouts"] = np.zeros(steps, bool)
     return path
 
 
@@ -67,9 +69,11 @@ def warm() -> None:
 
 
 def main(what: str, home: Path) -> None:
-    source = flat(home / "flat") if what == "convert" else native(home / "set")
+    steps, room = SIZES[what]
+    make, name = (flat, "flat") if what == "convert" else (native, "set")
+    source = make(home / name, steps)
     warm()
-    most = held() + ROOM
+    most = held() + room * MIB
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     if what == "whole":
         try:
@@ -79,7 +83,7 @@ def main(what: str, home: Path) -> None:
     elif what == "convert":
         convert(source, home / "native", spec=Spec(OBS, ACTION))
         found = read(home / "native")
-        assert (found.steps, found.episodes) == (STEPS, STEPS // LENGTH)
+        assert (found.steps, found.episodes) == (steps, steps // LENGTH)
         print("done")
     else:
         data = read(source)

@@ -220,8 +220,9 @@ class TestTrain:
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.parametrize("what", ["train", "convert", "whole"])
 def test_a_dataset_larger_than_memory(what, tmp_path):
-    """A process that may hold 160 MiB more than it holds with everything imported, and
-    a dataset of 400: it trains, and converts, but could not hold the dataset."""
+    """A process that may hold 400 MiB more than it holds with everything imported
+    trains from a dataset of 1,000; one that may hold 160 converts one of 400, which it
+    could not hold."""
     script = Path(__file__).parent / "large.py"
     paths = [str(Path(from_data.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(

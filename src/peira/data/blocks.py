@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
-from ..core import Box, DataFault, is_space, Space, Spec
+from ..core import Box, DataFault, describe, is_space, Space, Spec
 from ..core.spaces import choices
 from .dataset import check, check_choices, check_ends, Dataset, portion
 
@@ -159,6 +159,18 @@ def known(source: Reading) -> Spec:
     if source.spec is None:
         raise DataFault("its spaces are not known: name the environment (--env)")
     return source.spec
+
+
+def agree(wanted: Spec, found: Spec) -> None:
+    """Raise `DataFault` unless these spaces are the same but for their bounds."""
+    for part in ("obs", "action"):
+        a, b = getattr(wanted, part), getattr(found, part)
+        form = lambda s: (type(s), s.shape, s.dtype, isinstance(s, Box) or s)
+        sides = [jax.tree.map(form, x, is_leaf=is_space) for x in (a, b)]
+        if sides[0] != sides[1]:
+            raise DataFault(
+                f"its {part} is {describe(b)}, that of the environment {describe(a)}"
+            )
 
 
 def fitted(blocks: Iterator[Block], spec: Spec) -> Iterator[Block]:

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from ..core import BadConfig, DataFault, PeiraError, Spec
 from . import native
-from .blocks import gathered, Reading, reading
+from .blocks import agree, gathered, Reading, reading
 from .columns import Columns
 from .dataset import check, Dataset
 from .infer import settled
@@ -41,7 +41,10 @@ def read(
     path = Path(path)
     with named(path):
         if (path / native.ABOUT).exists():
-            return native.load(path)
+            data = native.load(path)
+            if spec is not None:
+                agree(spec, data.spec)
+            return data
         return gathered(settled(opened(path, spec, columns)))
 
 

@@ -38,6 +38,7 @@ from ..data.blocks import Block
 from ..envs import Hosted
 from ..ops import Categorical, MultiCategorical
 from .evaluate import LONGEST
+from .loop import strong
 
 
 TOGETHER = 10  # episodes side by side
@@ -228,7 +229,7 @@ def compiled(env: Env, explore: bool) -> Play:
         keys = jax.vmap(episode)(first + jnp.arange(TOGETHER))
         world, obs, legal = reset(keys)
         t = TimeStep(obs, jnp.zeros(TOGETHER), jnp.ones(TOGETHER, bool), legal)
-        now, pieces = (world, actors(policy, TOGETHER), t), []
+        now, pieces = strong((world, actors(policy, TOGETHER), t)), []
         alive = np.ones(TOGETHER, bool)
         while alive.any() and len(pieces) * PIECE < LONGEST:
             now, seen = piece(policy, keys, *now, len(pieces) * PIECE)

@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import jax
-
-from ...core import Box, DataFault, describe, is_space, Spec, unknown
+from ...core import DataFault, Spec, unknown
 from .. import native
-from ..blocks import Reading, reading
+from ..blocks import agree, Reading, reading
 from ..columns import Columns
 from ..files import fresh
 from . import d4rl, minari, npz, table, table_out
@@ -48,18 +46,6 @@ def opened(path: Path, columns: Columns, spec: Spec | None) -> Reading:
     if spec is not None and found.spec is not None:
         agree(spec, found.spec)
     return found
-
-
-def agree(wanted: Spec, found: Spec) -> None:
-    """Raise `DataFault` unless these spaces are the same but for their bounds."""
-    for part in ("obs", "action"):
-        a, b = getattr(wanted, part), getattr(found, part)
-        form = lambda s: (type(s), s.shape, s.dtype, isinstance(s, Box) or s)
-        sides = [jax.tree.map(form, x, is_leaf=is_space) for x in (a, b)]
-        if sides[0] != sides[1]:
-            raise DataFault(
-                f"its {part} is {describe(b)}, that of the environment {describe(a)}"
-            )
 
 
 def write(source: Reading, path: Path, to: str) -> None:
