@@ -1,6 +1,6 @@
 """What the site takes from elsewhere: pages that are files of the repository's root,
-and tables of hyper-parameters, of checks, of datasets, and of what `peira doctor`
-examines."""
+and tables of hyper-parameters, of checks, of datasets, of what `peira doctor` examines
+and of what `peira data audit` finds."""
 
 import dataclasses
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 from peira.algos import get
 from peira.core.checks import Range, ranges
+from peira.data.audit import KINDS
 from peira.engine.fields import hints, meanings
 from peira.envs import doctor
 from peira.evidence.conformance import CHECKS
@@ -41,6 +42,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = markdown.replace("<!-- datasets -->", datasets())
     markdown = markdown.replace("<!-- trainings -->", trainings())
     markdown = re.sub(r"<!-- ope: (\w+) -->", lambda m: measured(m[1]), markdown)
+    markdown = markdown.replace("<!-- audit -->", audited())
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
 
 
@@ -83,6 +85,16 @@ def examined() -> str:
     return "\n".join(
         ["| check | what holds where it finds nothing |", "|---|---|", *rows]
     )
+
+
+def audited() -> str:
+    """What `peira data audit` can find, as a table."""
+    rows = [
+        f"| `{name}` | {kind.severity} | {kind.meaning} | {kind.mend} |"
+        for name, kind in KINDS.items()
+    ]
+    head = ["| finding | severity | what it is | what to do |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows])
 
 
 def checks() -> str:

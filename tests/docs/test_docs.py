@@ -161,6 +161,19 @@ def test_every_check_is_told(monkeypatch):
     assert all(f"| `{name}` | {CHECKS[name]} |" in hooks.examined() for name in CHECKS)
 
 
+def test_every_finding_of_the_audit_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import hooks
+
+    from peira.data.audit import KINDS
+
+    assert "<!-- audit -->" in (ROOT / "docs/audit.md").read_text()
+    rows = hooks.audited().splitlines()[2:]
+    assert [tuple(row.strip("| ").split(" | ")) for row in rows] == [
+        (f"`{name}`", *kind) for name, kind in KINDS.items()
+    ]
+
+
 def test_tables_tell_every_field(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     import hooks

@@ -14,6 +14,7 @@ from .values import named
 STEPS = 2_000_000  # more are sampled
 NUMBERS = 2**27  # of observations and actions together; more are sampled
 STILL = 1e-6  # of its size; what varies less does not vary
+VALUES = 1_000  # different values that make a quantity
 CHOICES = 64  # a choice among more is read as a number
 
 
@@ -87,6 +88,12 @@ def case_of(data: Dataset) -> Case:
     std = np.where(std > STILL * np.maximum(1, np.abs(mean)), std, np.inf)
     names = [*names, *more]
     return Case(data, step, of, obs, action, names, mean, std, row, episode)
+
+
+def continuous(case: Case) -> bool:
+    """Whether some observed number is a quantity, hardly ever the same twice."""
+    some = case.obs[: 10 * VALUES]
+    return any(len(np.unique(x)) > min(VALUES, len(some) / 2) for x in some.T)
 
 
 def sample(lengths: Int[np.ndarray, " episode"], most: int) -> Int[np.ndarray, " some"]:

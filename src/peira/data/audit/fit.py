@@ -13,7 +13,7 @@ FAR = 5.0  # standard deviations at which a number is clipped
 Matrix = Float[np.ndarray, "n width"]
 
 
-def scaled(x: Matrix) -> Matrix:
+def scaled(x: Matrix) -> Float[np.ndarray, "n varied"]:
     """Every column that varies, with mean 0 and standard deviation 1."""
     x = x.astype(float)
     std = x.std(axis=0)
@@ -21,7 +21,7 @@ def scaled(x: Matrix) -> Matrix:
     return (x[:, varies] - x[:, varies].mean(axis=0)) / std[varies]
 
 
-def narrow(x: Matrix, rng: np.random.Generator) -> Matrix:
+def narrow(x: Matrix, rng: np.random.Generator) -> Float[np.ndarray, "n fewer"]:
     """Fewer columns, each a random mixture."""
     if x.shape[1] <= WIDE:
         return x

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 
-from .case import Case
+from .case import Case, continuous
 from .findings import Finding, found
 from .fit import FAR, Matrix, ridge
 
@@ -27,26 +27,33 @@ MOST = 0.2  # of all steps may be jumps
 POWER = 0.3  # of the glued pairs must be found, or nothing is said
 KNOWN = 1_000  # beginnings that are compared with
 ONE_PLACE = 0.5  # of the usual distance between observations
+ANYWHERE = 0.1  # of all steps lead to where episodes begin
 LANDING = 2.0  # as far from beginnings as these from each other, at most
 FEW, MOSTLY = 5, 0.8  # jumps at one distance from a mark
+COMPARED = 100_000  # steps that a jump's beginning is compared with
+NEIGHBOURS, JUDGES, SOON = 40, 5, 10  # the nearest, which count, and steps that do not
 WIDE, MIXED = 256, 64  # so many columns become so many mixtures
 SQUARED = 64  # so many columns are also squared
 PORTION = 65_536  # steps that are predicted together
 
+Action = Float[np.ndarray, "n act"]
+
 
 def jumps(case: Case) -> Iterator[Finding]:
-    if case.data.steps < LEAST:
+    """Among observations that are quantities; places on a board jump all the time."""
+    if case.data.steps < LEAST or not continuous(case):
         return
-    at = np.flatnonzero(far(case))
+    far = distances(case)
+    at = np.flatnonzero(far > 0)
     if not len(at):
         return
     mark = beside_marks(case, at)
-    begins = np.ones(len(at), bool) if mark else lands(case, at)
+    begins = np.ones(len(at), bool) if mark else restarts(case, at, far[at] > 1)
     for kind, which in (("glued", at[begins]), ("jump", at[~begins])):
         if len(which):
             to = " to where episodes begin" if kind == "glued" and not mark else ""
             many = f"{len(which)} steps jump" if len(which) > 1 else "one step jumps"
-            seen = f"{case.of}{many}{to}{mark}{example(case, which[0])}"
+            seen = f"{case.of}{many}{to}{mark}{example(case, int(which[0]))}"
             yield found(kind, seen, case.step[which])
 
 
@@ -71,18 +78,18 @@ class Predictor(NamedTuple):
     telling: Float[np.ndarray, " n"]
     """How much an entry tells glued pairs from honest steps."""
 
-    def place(self, obs: Matrix) -> Matrix:
+    def place(self, obs: Matrix) -> Float[np.ndarray, "n place"]:
         """Observations as they are compared."""
         x = (obs - self.mean) / self.std
         return x if self.mix is None else x @ self.mix
 
-    def inputs(self, at: Matrix, action: Matrix) -> Matrix:
+    def inputs(self, at: Matrix, action: Action) -> Float[np.ndarray, "n input"]:
         parts = [np.ones((len(at), 1)), at, action, action * action]
         if at.shape[1] <= SQUARED:
             parts.append(np.clip(at, -FAR, FAR) ** 2)
         return np.concatenate(parts, axis=1)
 
-    def error(self, at: Matrix, action: Matrix, to: Matrix) -> Matrix:
+    def error(self, at: Matrix, action: Action, to: Matrix) -> Matrix:
         return np.abs(to - at - self.inputs(at, action) @ self.weights)
 
     def surprise(self, error: Matrix) -> Matrix:
@@ -93,8 +100,9 @@ class Predictor(NamedTuple):
         return self.surprise(error) @ self.telling
 
 
-def far(case: Case) -> Bool[np.ndarray, " step"]:
-    """Steps that look like glued pairs, where these are told from honest steps."""
+def distances(case: Case) -> Int[np.ndarray, " step"]:
+    """1 for steps that look like glued pairs, where these are told from honest steps;
+    2 for those that look like most glued pairs."""
     rng, steps = np.random.default_rng(0), case.data.steps
     world, made = predictor(case, rng)
     score = np.empty(steps)
@@ -106,13 +114,14 @@ def far(case: Case) -> Bool[np.ndarray, " step"]:
     line = float(np.quantile(made, ALIKE))
     honest = score[score < line]
     if len(honest) < (1 - MOST) * steps:
-        return np.zeros(steps, bool)
+        return np.zeros(steps, int)
     # Tails fall by as much for every tenth of the steps; one tenth is in reserve.
     most, nearly = np.quantile(honest, [0.9, 0.99])
     line = max(line, nearly + (nearly - most) * (np.log10(steps) - 1))
     if (made >= line).mean() < POWER:
-        return np.zeros(steps, bool)
-    return score >= line
+        return np.zeros(steps, int)
+    clear = max(line, float(np.median(made)))
+    return (score >= line).astype(int) + (score >= clear)
 
 
 def predictor(
@@ -165,6 +174,31 @@ def glued_pairs(
     return t, rng.choice(case.first, MADE)
 
 
+def restarts(
+    case: Case, t: Int[np.ndarray, " n"], clear: Bool[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Which jumps lead to where episodes begin, and not because the world jumps there
+    always. Where episodes begin nearly anywhere, only clear ones count."""
+    some = np.random.default_rng(0).integers(0, case.data.steps, MADE)
+    there = lands(case, t) & ~usual(case, t)
+    return there & clear if lands(case, some).mean() > ANYWHERE else there
+
+
+def usual(case: Case, t: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Whether most steps that began nearest jumped too."""
+    stride = -(-case.data.steps // COMPARED)
+    some = np.arange(0, case.data.steps, stride)
+    place = lambda step: case.obs[case.row[step]] / case.std
+    jumped = np.isin(some, t)
+    near = KDTree(place(some)).query(place(t), k=min(NEIGHBOURS, len(some)))[1]
+    near = near.reshape(len(t), -1)
+    away = some[near] - t[:, None]
+    own = (case.episode[some[near]] == case.episode[t][:, None]) & (abs(away) <= SOON)
+    order = np.argsort(own, axis=1, kind="stable")[:, :JUDGES]
+    votes = np.take_along_axis(jumped[near] & ~own, order, axis=1)
+    return votes.mean(axis=1) > 0.5
+
+
 def lands(case: Case, t: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Whether steps lead to where episodes begin, as near as beginnings lie to each
     other. Where few are known, jumps that come from anywhere and lead to one place
@@ -180,7 +214,7 @@ def lands(case: Case, t: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     return np.full(len(t), here and bool(reaches(to, first).any()))
 
 
-def reaches(a: Matrix, b: Matrix) -> Bool[np.ndarray, " n"]:
+def reaches(a: Matrix, b: Float[np.ndarray, "m width"]) -> Bool[np.ndarray, " m"]:
     """Which of b lie as near to one of a as these lie to each other."""
     tree = KDTree(a)
     each = tree.query(a, k=2)[0][:, 1]

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, PyTree, UInt64
+from jaxtyping import Bool, Int, PyTree, UInt64
 
 from ..dataset import Dataset
-from .case import Case
+from .case import Case, continuous
 from .findings import Finding, found
 from .values import named
 
 
 PORTION = 2**20  # numbers that are marked together
+RUN = 3  # steps on end that are copies of others
 STILL = 10  # steps without a change that are told
-NATURAL = 1e-3  # share of observations met in several episodes where that is natural
-VALUES = 1_000  # a number of more different values is a quantity
+NATURAL = 0.01  # share of steps from places met by chance, where that is natural
 OFTEN = 0.01  # share of steps that recur, worth a note
 MORE = 2.0  # times as many shared observations as between episodes of one split
 
@@ -67,21 +67,30 @@ class Seen:
 
     def met(self) -> Bool[np.ndarray, " row"]:
         """Observations met in several different episodes."""
-        length = self.data.lengths + 1
-        whole = np.repeat(self.whole, length)
-        order = np.lexsort((whole, self.obs))
-        obs, whole = self.obs[order], whole[order]
-        edge = np.flatnonzero(np.r_[True, obs[1:] != obs[:-1]])
-        other = np.r_[False, (obs[1:] == obs[:-1]) & (whole[1:] != whole[:-1])]
-        many = np.add.reduceat(other.astype(int), edge) > 0
-        found = np.empty(len(obs), bool)
-        found[order] = np.repeat(many, np.diff(np.r_[edge, len(obs)]))
-        return found
+        return several(self.obs, np.repeat(self.whole, self.data.lengths + 1))
+
+    def chance(self) -> Bool[np.ndarray, " step"]:
+        """Steps from where another step did or met something else: places that are met
+        more than once without being copied."""
+        return several(self.obs[self.row], self.step)
 
     def again(self) -> Bool[np.ndarray, " row"]:
         """Observations met twice in an episode."""
         episode = np.repeat(np.arange(self.data.episodes), self.data.lengths + 1)
         return repeated(mixed(self.obs + mixed(episode.astype(np.uint64))))
+
+
+def several(what: Marks, whose: Marks) -> Bool[np.ndarray, " n"]:
+    """Where the same comes with different owners."""
+    order = np.lexsort((whose, what))
+    what, whose = what[order], whose[order]
+    same = np.r_[False, what[1:] == what[:-1]]
+    edge = np.flatnonzero(~same)
+    other = same & np.r_[False, whose[1:] != whose[:-1]]
+    many = np.add.reduceat(other.astype(int), edge) > 0
+    found = np.empty(len(what), bool)
+    found[order] = np.repeat(many, np.diff(np.r_[edge, len(what)]))
+    return found
 
 
 def repeated(x: Marks) -> Bool[np.ndarray, " n"]:
@@ -93,10 +102,10 @@ def repeated(x: Marks) -> Bool[np.ndarray, " n"]:
 
 def repeats(case: Case) -> Iterator[Finding]:
     seen, data = Seen(case.data), case.data
-    first = data.starts[:-1] + np.arange(data.episodes)
-    met, later = seen.met(), np.ones(len(seen.obs), bool)
+    first = data.starts[:-1]
+    met, later = seen.chance(), np.ones(data.steps, bool)
     later[first] = False  # many worlds begin at one place
-    recurs = met[later].mean() > NATURAL or not continuous(case)
+    recurs = met[later].sum() > NATURAL * data.steps or not continuous(case)
     copied = repeated(seen.whole)
     if copied.any():
         again = met[first].mean() > NATURAL or (~copied).sum() == 1
@@ -111,6 +120,8 @@ def repeats(case: Case) -> Iterator[Finding]:
     twice = np.zeros(data.steps, bool)
     twice[fresh] = repeated(seen.step[fresh])
     twice &= ~still
+    if not recurs:  # a wall is met again too, but not what comes next
+        twice = in_runs(twice)
     if twice.any() and (not recurs or twice.mean() > OFTEN):
         yield found(
             "repeats" if recurs else "copied",
@@ -122,20 +133,26 @@ def repeats(case: Case) -> Iterator[Finding]:
         yield from standing(case, seen)
 
 
-def continuous(case: Case) -> bool:
-    """Whether some observed number hardly ever has the same value twice."""
-    few = case.obs[: 10 * VALUES]
-    return any(len(np.unique(x)) > min(VALUES, len(few) / 2) for x in few.T)
+def runs(x: Bool[np.ndarray, " n"]) -> Int[np.ndarray, "run 2"]:
+    """Where something begins and ceases to hold."""
+    return np.diff(np.r_[False, x, False].astype(int)).nonzero()[0].reshape(-1, 2)
+
+
+def in_runs(x: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Only what holds for several steps on end."""
+    kept = np.zeros(len(x), bool)
+    for first, end in runs(x):
+        kept[first:end] = end - first >= RUN
+    return kept
 
 
 def standing(case: Case, seen: Seen) -> Iterator[Finding]:
     """Observations that do not change for long, whatever is done, and blank ones."""
     acted = marks(case.data.action, case.data.steps)
     same = seen.obs[seen.row] == seen.obs[seen.row + 1]
-    edge = np.flatnonzero(np.diff(np.r_[False, same, False].astype(int)))
     rows = [
         np.arange(first, end)
-        for first, end in edge.reshape(-1, 2)
+        for first, end in runs(same)
         if end - first >= STILL and len(np.unique(acted[first:end])) > 1
     ]
     if rows:
