@@ -28,6 +28,8 @@ TESTS = {
     "ops/distributions.py": "tests/ops/test_distributions.py",
     "ops/learning.py": "tests/ops/test_learning.py",
     "ops/moments.py": "tests/ops/test_learning.py",
+    "ops/divergences.py": "tests/ops/test_divergences.py",
+    "ops/proposals.py": "tests/ops/test_proposals.py",
     "data/ring.py": "tests/data/test_replay.py",
     "data/replay.py": "tests/data/test_replay.py",
     "data/sumtree.py": "tests/data/test_sumtree.py",
@@ -37,6 +39,12 @@ TESTS = {
     "algos/online/td3.py": "tests/algos/test_td3_sac.py",
     "algos/online/sac.py": "tests/algos/test_td3_sac.py",
     "algos/online/sac_discrete.py": "tests/algos/test_td3_sac.py",
+    "algos/offline/bcq.py": "tests/algos/test_bcq.py",
+    "algos/offline/bcq_discrete.py": "tests/algos/test_bcq.py",
+    "algos/offline/bear.py": "tests/algos/test_bear.py",
+    "algos/offline/behaviour.py": "tests/algos/test_brac.py",
+    "algos/offline/brac.py": "tests/algos/test_brac.py",
+    "algos/offline/kl_control.py": "tests/algos/test_kl_control.py",
 }
 OPERATORS = {
     ast.Add: ast.Sub,

@@ -204,9 +204,9 @@ def test_brac(kind):
     target_critic, alpha = critic, np.array(0.4)
     adams = [Adam(actor, rate=RATE), Adam(critic, rate=SLOW), Adam(alpha, rate=SLOW)]
     if dual:
-        apart = Dual(kind, exact(states[0].judge.net))
+        apart = Dual(kind, exact(states[0].behaviour.net))
     else:
-        cloning = Cloning(exact(states[0].clone.actor.net))
+        cloning = Cloning(exact(states[0].behaviour.actor.net))
     for count, (batch, seed) in enumerate(batches):
         k_clone, k_learn = jr.split(jr.key(seed))
         obs, unit, reward, terminated, next_obs = numbers(batch)
@@ -270,12 +270,10 @@ def test_brac(kind):
     assert_close(last.actor.net, actor)
     assert_close(last.alpha.net, alpha)
     if dual:
-        assert last.clone is None
-        assert_close(last.judge.net, apart.judge)
+        assert_close(last.behaviour.net, apart.judge)
     else:
-        assert last.judge is None
-        assert_close(last.clone.actor.net, cloning.clone)
-        assert_close(last.clone.entropy.net, cloning.weight)
+        assert_close(last.behaviour.actor.net, cloning.clone)
+        assert_close(last.behaviour.entropy.net, cloning.weight)
         assert_close(states[2].actor.net, states[0].actor.net)  # nothing but the clone
 
 
@@ -366,7 +364,7 @@ def test_a_judge_finds_the_kl_of_two_normals(penalty):
         return judge, apart
 
     run = jax.jit(lambda j, k: jax.lax.scan(step, j, jr.split(k, 3000))[1])
-    found = float(run(state.judge, jr.key(1))[-1000:].mean())
+    found = float(run(state.behaviour, jr.key(1))[-1000:].mean())
     kl = (0.6 - MEAN) ** 2 / (2 * STD**2)  # of equal spread
     if penalty == 0:
         assert found == pytest.approx(kl, rel=0.1)
@@ -438,7 +436,7 @@ def test_until_it_is_done_the_clone_acts():
     fresh = algorithm.init(Spec(OBS, BOX), key=jr.key(0))
     for count in (1, 2, 3):
         state = eqx.tree_at(lambda s: s.step, fresh, jnp.array(count))
-        acting = state.clone.actor if count <= 2 else state.actor
+        acting = state.behaviour.actor if count <= 2 else state.actor
         mode = np.tanh(acting.net(t.obs).mean)
         found = algorithm.policy(state)((), t, key=jr.key(0), explore=False)[0]
         np.testing.assert_allclose(found, 2 * mode + 1, rtol=1e-5)

@@ -61,6 +61,7 @@ def test_a_time_limit_is_bootstrapped_through_and_a_death_is_not(name):
     quick = {
         "gamma": 0.5,
         "learning_rate": 0.02,
+        "critic_rate": 0.02,
         "tau": 0.1,
         "alpha": 1e-6,
         "automatic": False,

@@ -116,6 +116,32 @@ def dual(
     return plus - minus, mine
 
 
+Known = Clone | Trainable[Critic]
+"""By its clone, or by a judge."""
+
+
+def apart(
+    known: Known,
+    kind: Divergence,
+    actor: Actor,
+    obs: Obs,
+    theirs: Float[Array, "batch act"] | None,
+    *,
+    samples: int,
+    sigma: Number,
+    key: Key,
+) -> Float[Array, " batch"]:
+    """D in every state, beside what was done there."""
+    keys = jr.split(key, jax.tree.leaves(obs)[0].shape[0])
+    if isinstance(known, Clone):
+        clone, how = known.actor.net, (samples, sigma)
+        one = lambda s, k: primal(kind, actor, clone, s, *how, key=k)
+        return jax.vmap(one)(obs, keys)
+    judge = known.net
+    one = lambda s, a, k: dual(kind, actor, judge, s, a, key=k)[0]
+    return jax.vmap(one)(obs, theirs, keys)
+
+
 def clone_loss(
     actor: Actor,
     obs: Obs,

@@ -76,15 +76,15 @@ from ...ops import (
 from ..online.td3 import Critic, critic_loss, in_units, twins
 from .behaviour import (
     Actor,
+    apart,
     clipped,
     Clone,
     Divergence,
     draws,
     DUAL,
-    dual,
+    Known,
     learn_clone,
     learn_judge,
-    primal,
     Sampled,
 )
 
@@ -94,8 +94,7 @@ class State(eqx.Module):
     critic: Trainable[Ensemble[Critic]]
     target_critic: Ensemble[Critic]
     alpha: Trainable[Float[Array, ""]]
-    clone: Clone | None
-    judge: Trainable[Critic] | None
+    behaviour: Known
     step: Int[Array, ""]
 
 
@@ -238,29 +237,28 @@ class BRAC(Algorithm[State, Sample]):
             k, wide = fold(key, name), self.critic_hidden
             return twins(spec, wide, self.vision, False, key=k, members=n)
 
-        critic, clone, judge = critics("critic", self.critics), None, None
+        critic = critics("critic", self.critics)
         if self.divergence in DUAL:
             one = jax.tree.map(lambda x: x[0], critics("judge", 1).members)
-            judge = trainable(one, self.tx)
+            behaviour = trainable(one, self.tx)
         else:
             entropy = trainable(jnp.ones(()), self.tx)
-            clone = Clone(trainable(actor("clone"), self.tx), entropy)
+            behaviour = Clone(trainable(actor("clone"), self.tx), entropy)
         return State(
             trainable(actor("actor"), self.tx),
             trainable(critic, self.tx),
             critic,
             trainable(jnp.array(self.alpha, jnp.float32), self.tx),
-            clone,
-            judge,
+            behaviour,
             jnp.array(0, int),
         )
 
     def policy(self, state: State) -> BestOf:
         actor = state.actor.net
-        if state.clone is not None:
-            early = state.step <= self.until_cloned
+        if isinstance(state.behaviour, Clone):
+            early = state.step <= self.cloning
             pick = lambda c, a: jnp.where(early, c, a)
-            actor = jax.tree.map(pick, state.clone.actor.net, actor)
+            actor = jax.tree.map(pick, state.behaviour.actor.net, actor)
         first = jax.tree.map(lambda x: x[0], state.critic.net.members)
         noise = fixed_noise(self.shown, actor.space.size)
         return BestOf(Sampled(actor), first, noise, state.step == 0, actor.space)
@@ -274,20 +272,6 @@ class BRAC(Algorithm[State, Sample]):
             ahead = in_units(after, space).action
         steps = in_units(steps, space)
 
-        def clone(seen: Seen) -> Seen:
-            s, metrics, surprise = seen
-            assert s.clone is not None  # only then is it called
-            new, likely = learn_clone(
-                self.tx,
-                s.clone,
-                steps.obs,
-                steps.action,
-                rate=self.clone_rate,
-                key=k_clone,
-            )
-            s = eqx.tree_at(lambda s: s.clone, s, new)
-            return s, metrics | {"log_likelihood": likely}, surprise
-
         def learn(seen: Seen) -> Seen:
             s, metrics, _ = seen
             s, more, surprise = self._learn(s, steps, ahead, batch.weight, key=k_learn)
@@ -297,11 +281,26 @@ class BRAC(Algorithm[State, Sample]):
         blank = {name: jnp.zeros(()) for name in names}
         seen = state, blank, jnp.zeros(steps.reward.shape)
         early = state.step < self.until_cloned
-        if state.clone is not None:
-            seen = when(early, clone, seen)
+        if isinstance(state.behaviour, Clone):
+            seen = when(early, lambda x: self._clone(x, steps, key=k_clone), seen)
         state, metrics, surprise = when(~early, learn, seen)
         state = eqx.tree_at(lambda s: s.step, state, state.step + 1)
         return state, Report(metrics, surprise)
+
+    def _clone(self, seen: Seen, steps: Transition, *, key: Key) -> Seen:
+        """The clone, once."""
+        state, metrics, surprise = seen
+        assert isinstance(state.behaviour, Clone)
+        clone, likely = learn_clone(
+            self.tx,
+            state.behaviour,
+            steps.obs,
+            steps.action,
+            rate=self.clone_rate,
+            key=key,
+        )
+        state = eqx.tree_at(lambda s: s.behaviour, state, clone)
+        return state, metrics | {"log_likelihood": likely}, surprise
 
     def _learn(
         self,
@@ -313,13 +312,19 @@ class BRAC(Algorithm[State, Sample]):
         key: Key,
     ) -> Seen:
         """Critics, actor, judge and the divergence's weight, once."""
+        known = state.behaviour
+
+        def away(pi: Actor, obs: Obs, theirs: Any, *, key: Key) -> Any:
+            how = {"samples": self.samples, "sigma": self.sigma, "key": key}
+            return apart(known, self.divergence, pi, obs, theirs, **how)
+
         k_penalty, k_target, k_apart, k_actor, k_judge = jr.split(key, 5)
         old, alpha = state.actor.net, state.alpha.net
         how = {"entropy": self.entropy, "mix": self.mix}
 
         penalty = jnp.zeros(steps.reward.shape)
         if self.penalty == "value":
-            there = self._apart(state, old, steps.next_obs, ahead, key=k_penalty)
+            there = away(old, steps.next_obs, ahead, key=k_penalty)
             unknown = steps.over if self.looks_ahead else False
             penalty = alpha * jnp.where(unknown, 0.0, there)
         targets = state.target_critic
@@ -333,50 +338,33 @@ class BRAC(Algorithm[State, Sample]):
         started = state.step >= self.until_cloned + self.warm_start
 
         def improve(pi: Actor) -> tuple[Float[Array, ""], Float[Array, ""]]:
-            apart = self._apart(state, pi, steps.obs, steps.action, key=k_apart)
+            d = away(pi, steps.obs, steps.action, key=k_apart)
             return actor_loss(
-                pi, critic.net, steps.obs, apart, alpha, started, key=k_actor, **how
+                pi, critic.net, steps.obs, d, alpha, started, key=k_actor, **how
             )
 
-        actor, apart = descend(self.tx, state.actor, improve, rate=self.learning_rate)
+        actor, d = descend(self.tx, state.actor, improve, rate=self.learning_rate)
         targets = polyak(targets, critic.net, self.tau)
-        judge = state.judge and self._judge(state.judge, actor.net, steps, key=k_judge)
-        heavier = self._weight(state.alpha, apart)
+        known = self._judge(known, actor.net, steps, key=k_judge)
+        heavier = self._weight(state.alpha, d)
         more = {
             "critic_loss": jnp.square(td).sum(axis=-1).mean(),
             "value": (td + y[:, None]).mean(),
-            "divergence": apart,
+            "divergence": d,
             "alpha": alpha,
         }
-        state = State(actor, critic, targets, heavier, state.clone, judge, state.step)
+        state = State(actor, critic, targets, heavier, known, state.step)
         return state, more, jnp.abs(td).mean(axis=-1)
 
-    def _apart(
-        self,
-        state: State,
-        actor: Actor,
-        obs: Obs,
-        theirs: Float[Array, "batch act"] | None,
-        *,
-        key: Key,
-    ) -> Float[Array, " batch"]:
-        """D in every state, beside what was done there."""
-        kind, keys = self.divergence, jr.split(key, jax.tree.leaves(obs)[0].shape[0])
-        if state.judge is not None:
-            judge = state.judge.net
-            one = lambda s, a, k: dual(kind, actor, judge, s, a, key=k)[0]
-            return jax.vmap(one)(obs, theirs, keys)
-        assert state.clone is not None
-        clone, how = state.clone.actor.net, (self.samples, self.sigma)
-        one = lambda s, k: primal(kind, actor, clone, s, *how, key=k)
-        return jax.vmap(one)(obs, keys)
-
     def _judge(
-        self, judge: Trainable[Critic], actor: Actor, steps: Transition, *, key: Key
-    ) -> Trainable[Critic]:
+        self, known: Known, actor: Actor, steps: Transition, *, key: Key
+    ) -> Known:
+        """A judge, some times; a clone stays as it is."""
+        if isinstance(known, Clone):
+            return known
         return learn_judge(
             self.tx,
-            judge,
+            known,
             actor,
             steps.obs,
             steps.action,

@@ -42,6 +42,8 @@ QUICK: Mapping[str, Any] = {
     "minibatches": 4,
     "epochs": 4,
     "learning_rate": 3e-3,
+    "critic_rate": 3e-3,
+    "clone_rate": 3e-3,
     "tau": 0.05,
     "target_every": 10,
     "gamma": 0.6,
