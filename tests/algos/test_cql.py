@@ -150,7 +150,7 @@ def test_discrete_is_the_paper(quantiles, double, masked):
     algorithm = DiscreteCQL(
         gamma=GAMMA,
         hidden=(4,),
-        learning_rate=RATE,
+        learning_rate=0.2,
         min_q_weight=0.7,
         quantiles=quantiles,
         double=double,
@@ -158,9 +158,9 @@ def test_discrete_is_the_paper(quantiles, double, masked):
     )
     spec = dataclasses.replace(CHOICES, masked=masked)
     net = exact(begin(algorithm, spec).net.net)
-    adam, old = Adam(net, rate=RATE, eps=0.01 / 32), net
+    adam, old = Adam(net, rate=0.2, eps=0.01 / 32), net
     rows, taus = np.arange(B), (np.arange(quantiles) + 0.5) / quantiles
-    state, huge = begin(algorithm, spec), 0
+    state, huge, apart = begin(algorithm, spec), 0, 0
     update = jax.jit(lambda s, b: algorithm.update(s, b, key=jr.key(0))[0])
     for count in range(3):
         batch = sample(spec, count)
@@ -174,9 +174,13 @@ def test_discrete_is_the_paper(quantiles, double, masked):
         batch = Sample(steps, batch.weight, batch.index)
         obs, action, reward, terminated, next_obs, weight = numbers(batch)
         state = update(state, batch)
-        chooser = net if double else old
-        q = np.where(next_legal, spread(chooser, next_obs, quantiles).mean(-1), -np.inf)
-        after = spread(old, next_obs, quantiles)[rows, q.argmax(axis=-1)]
+        online, slow = (
+            np.where(next_legal, spread(n, next_obs, quantiles).mean(-1), -np.inf)
+            for n in (net, old)
+        )
+        best = (online if double else slow).argmax(axis=-1)
+        apart += (online.argmax(axis=-1) != slow.argmax(axis=-1)).sum()
+        after = spread(old, next_obs, quantiles)[rows, best]
         y = reward[:, None] + GAMMA * (1 - terminated)[:, None] * after
 
         def loss(n, obs=obs, action=action, y=y, weight=weight, legal=legal):
@@ -193,6 +197,7 @@ def test_discrete_is_the_paper(quantiles, double, masked):
         if count == 1:
             old = net
     assert huge > 0  # some errors lie beyond the parabola
+    assert apart > 0  # and it matters whose choice it is
     assert_close(state.net.net, net, rtol=1e-4, atol=1e-5)
     assert_close(state.target, old, rtol=1e-4, atol=1e-5)
 
