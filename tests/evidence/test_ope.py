@@ -187,7 +187,7 @@ def test_truth_is_within_the_intervals_as_often_as_they_say():
     rng = np.random.default_rng(0)
     said = {name: [] for name in (*ALONE, *MODELLED)}
     for _ in range(200):
-        data = mdp.play(behaviour, 100, 400, rng)
+        data = mdp.play(behaviour, 100, 100, rng)
         log, model = weighed(data, policy), model_of(data, policy, wrong)
         for name, estimate in ALONE.items():
             said[name].append(interval(estimate(log, GAMMA).parts, "t"))

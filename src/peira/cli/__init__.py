@@ -142,10 +142,7 @@ def parser() -> Parser:
     compare.add_argument("--plot", default="compare.png", help="(compare.png)")
 
     judging_flags(verb("ope", "judge a policy by a dataset that another collected"))
-    choosing_flags(
-        verb("select", "choose one of several policies, and score it fairly")
-    )
-
+    choosing_flags(verb("select", "choose one of several policies, and score it"))
     verb("algorithms", "list the algorithms and the actions they can choose")
     return top
 
