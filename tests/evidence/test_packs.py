@@ -213,7 +213,7 @@ def test_what_is_there_stays(tmp_path):
     ("then", "words"),
     [
         ({"jax": "0.1"}, f"made with jax 0.1 \\(here {jax.__version__}\\)"),
-        ({"jax": jax.__version__}, "the same versions on another machine"),
+        ({"jax": jax.__version__}, "the same versions, elsewhere or before a change"),
     ],
 )
 def test_a_difference_from_the_record_is_a_warning(tmp_path, monkeypatch, then, words):
