@@ -11,6 +11,7 @@ import scipy.stats
 from peira.core import BadConfig, DataFault
 from peira.data import read
 from peira.engine.provenance import version
+from peira.engine.run import Run
 from peira.evidence.packs import (
     build,
     making,
@@ -145,9 +146,27 @@ SMALL = Training(
 def test_another_recipes_training_is_refused(tmp_path):
     run = training.run_of(SMALL, tmp_path / "run")
     assert run.done
-    other = dataclasses.replace(SMALL, seed=1)
-    with pytest.raises(DataFault, match="another recipe: choose another --out"):
-        training.run_of(other, tmp_path / "run")
+    others = [
+        dataclasses.replace(SMALL, **{name: value})
+        for name, value in {
+            "seed": 1,
+            "env": "probe:match",
+            "algorithm": "td3",
+            "hyper": {**SMALL.hyper, "batch": 5},
+        }.items()
+    ]
+    for other in others:
+        with pytest.raises(DataFault, match="another recipe: choose another --out"):
+            training.run_of(other, tmp_path / "run")
+
+
+def test_a_training_from_before_a_field_was_known_still_counts(tmp_path):
+    config = {**SMALL.config, "plan": dict(SMALL.config["plan"])}
+    config["plan"].pop("resident")
+    run = Run.create(tmp_path / "run", config)
+    assert training.of(SMALL, run)
+    config["plan"]["steps"] += 1
+    assert not training.of(SMALL, Run.create(tmp_path / "other", config))
 
 
 @whole_runs
@@ -194,7 +213,7 @@ def test_what_is_there_stays(tmp_path):
     ("then", "words"),
     [
         ({"jax": "0.1"}, f"made with jax 0.1 \\(here {jax.__version__}\\)"),
-        ({"jax": jax.__version__}, "the same versions on another machine"),
+        ({"jax": jax.__version__}, "the same versions, elsewhere or before a change"),
     ],
 )
 def test_a_difference_from_the_record_is_a_warning(tmp_path, monkeypatch, then, words):

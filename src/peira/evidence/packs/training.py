@@ -21,7 +21,7 @@ from ...data.ring import Ring
 from ...engine import checkpoint
 from ...engine.collect import Uniform
 from ...engine.evaluate import evaluator
-from ...engine.fields import plain
+from ...engine.fields import plain, rebuild
 from ...engine.files import write_file
 from ...engine.plan import Plan
 from ...engine.problem import Problem
@@ -98,7 +98,7 @@ def run_of(training: Training, folder: Path, *, sinks: Sequence[Sink] = ()) -> R
     `DataFault` where the folder holds another."""
     resume = folder.exists()
     run = Run.open(folder) if resume else Run.create(folder, training.config)
-    if run.config != training.config:
+    if not of(training, run):
         raise DataFault(
             f"{folder} holds the training of another recipe: choose another --out, or "
             "remove it"
@@ -114,6 +114,19 @@ def run_of(training: Training, folder: Path, *, sinks: Sequence[Sink] = ()) -> R
             resume=resume,
         )
     return run
+
+
+def of(training: Training, run: Run) -> bool:
+    """Whether the run is this training's: fields that an older Peira did not know have
+    their default."""
+    said, own = run.config, training.config
+    if said["algorithm"] != own["algorithm"]:
+        return False
+    filled = {
+        "hyper": plain(rebuild(type(training.learner), said["hyper"])),
+        "plan": plain(rebuild(Plan, said["plan"])),
+    }
+    return said | filled == own
 
 
 def milestones(training: Training, run: Run) -> Milestones:
