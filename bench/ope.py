@@ -178,7 +178,7 @@ POLICIES = {
 def pendulum(*, gamma: float = 0.98) -> Iterator[dict[str, Any]]:
     """Fitted Q evaluation against play that no clock cuts."""
     data = pendulum_log(100, seed=0)
-    effort = Effort(updates=20_000, hidden=(128, 128))
+    effort = Effort(updates=8_000, hidden=(128, 128))
     question = Question(gamma=gamma, effort=effort)
     for name, gains in POLICIES.items():
         policy = Swing(*map(jnp.array, gains))

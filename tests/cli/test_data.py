@@ -70,7 +70,7 @@ class TestInfo:
     @pytest.mark.parametrize(
         ("words", "why"),
         [
-            (["nothing"], "nothing: it does not exist"),
+            (["nothing"], "nothing does not exist"),
             (["log"], "no column 'obs' for obs: there are died, gain, push, x"),
             (["log", "--columns", "obs"], "must be ROLE=NAME"),
             (["set", "--env", "Nowhere-v7"], "unknown environment 'Nowhere-v7'"),

@@ -132,7 +132,7 @@ def test_a_policy_does_not_act_where_it_cannot(trained, capsys, verb):
     assert main([verb, str(trained), "--env", "Pendulum-v1"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "the environment shows Box((3,)) and takes Box((1,))" in said
+    assert "the environment has Box((3,)) and actions Box((1,))" in said
 
 
 def test_a_run_is_not_compared_with_itself(trained, capsys):

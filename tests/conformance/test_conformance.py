@@ -68,6 +68,7 @@ def test_a_time_limit_is_bootstrapped_through_and_a_death_is_not(name):
         "anneal": False,
         "scale_rewards": False,
         "clip_rewards": False,
+        "min_q_weight": 0.0,
     }
     one = subject(name)
     if not one.keeps:

@@ -37,7 +37,7 @@ class TestDraw:
     def test_every_beginning_is_as_likely(self, window, key):
         """Also the last, from which a window just fits."""
         deal, steps = Deal(batch=20_000, window=window), 23
-        step = np.asarray(deal.draw(steps, key=key))
+        step = np.asarray(deal.draw(steps, key=key).step)
         first = step if window is None else step[:, 0]
         starts = steps - (window or 1) + 1
         counts = np.bincount(first, minlength=starts)
@@ -45,13 +45,13 @@ class TestDraw:
         assert chisquare(counts).pvalue > 1e-3
 
     def test_a_window_is_steps_in_order(self, key):
-        step = np.asarray(Deal(batch=50, window=4).draw(23, key=key))
+        step = np.asarray(Deal(batch=50, window=4).draw(23, key=key).step)
         assert step.shape == (50, 4)
         assert (np.diff(step, axis=1) == 1).all()
 
     def test_draws_do_not_depend_on_each_other(self, key):
         deal = Deal(batch=2)
-        pairs = jax.vmap(lambda k: deal.draw(5, key=k))(jr.split(key, 20_000))
+        pairs = jax.vmap(lambda k: deal.draw(5, key=k).step)(jr.split(key, 20_000))
         counts = np.zeros((5, 5))
         np.add.at(counts, tuple(np.asarray(pairs).T), 1)
         assert chisquare(counts.ravel()).pvalue > 1e-3
@@ -65,7 +65,7 @@ class TestDeal:
         deal = Deal(batch=7, window=window)
         kept = deal.shelve(data)
         batch = deal.sample(kept, key=key)
-        step = np.asarray(deal.draw(data.steps, key=jr.clone(key)))
+        step = np.asarray(deal.draw(data.steps, key=jr.clone(key)).step)
         for x, y in zip(
             *map(jax.tree.leaves, (batch.steps, data.gather(step))), strict=True
         ):
@@ -81,8 +81,8 @@ class TestDeal:
         device = jax.jit(lambda s: deal.sample(s, key=jr.clone(key)))(
             jax.device_put(host)
         )
-        step = np.asarray(deal.draw(host.steps, key=jr.clone(key)))
-        looked_up = deal.lookup(host, step)
+        drawn = jax.device_get(deal.draw(host.steps, key=jr.clone(key)))
+        looked_up = deal.lookup(host, drawn)
         for x, y in zip(*map(jax.tree.leaves, (device, looked_up)), strict=True):
             assert x.dtype == y.dtype
             assert (np.asarray(x) == np.asarray(y)).all()
@@ -91,8 +91,8 @@ class TestDeal:
         data, deal = made(), Deal(batch=4, window=2)
         kept = deal.shelve(data)
         keys = jr.split(key, 3)
-        steps = np.stack([np.asarray(deal.draw(kept.steps, key=k)) for k in keys])
-        queue = Queue(deal.lookup(kept, steps), jnp.array(0))
+        drawn = jax.device_get(jax.vmap(lambda k: deal.draw(kept.steps, key=k))(keys))
+        queue = Queue(deal.lookup(kept, drawn), jnp.array(0))
         for k in keys:
             one = deal.sample(kept, key=jr.clone(k))
             next_one = Queued().sample(queue, key=jr.clone(k))

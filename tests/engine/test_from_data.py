@@ -33,6 +33,7 @@ from peira.engine.from_data import beat_from, FromData
 from peira.engine.plan import Plan
 from peira.engine.run import Run
 from peira.engine.train import train
+from peira.ops import when
 
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
@@ -62,9 +63,9 @@ class Adder(Algorithm[Learned, Sample]):
         dealt = jnp.concatenate(flat)
         loss = (dealt * jnp.sin(jnp.arange(len(dealt)))).sum() / 100
         loss = jnp.where(state.count == self.poison, jnp.nan, loss)
-        return Learned(0.9 * state.drift + loss, state.count + 1), Report(
-            {"loss": loss}
-        )
+        new = Learned(0.9 * state.drift + loss, state.count + 1)
+        new = when(jnp.isfinite(loss), lambda old: new, state)
+        return new, Report({"loss": loss})
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,8 @@ def same(a, b):
 @pytest.mark.parametrize("seeds", [(0,), (3, 5)])
 @pytest.mark.parametrize("ahead", [1, 2**20])
 def test_streamed_is_resident(window, seeds, ahead, monkeypatch):
-    """Bit for bit, however many batches are looked up in advance."""
+    """Bit for bit, however many batches are looked up in advance; what is reported is
+    summed up in other portions."""
     monkeypatch.setattr(from_data, "AHEAD", ahead)
     data = made({"a": VECTOR, "b": IMAGE}, REACH)
     whole = begun(data, Adder(window=window), seeds=seeds)
@@ -108,7 +110,8 @@ def test_streamed_is_resident(window, seeds, ahead, monkeypatch):
     assert streamed.streams
     assert not whole.streams
     for n in (5, 7):
-        assert whole.advance(n) == streamed.advance(n)
+        for one, other in zip(whole.advance(n), streamed.advance(n), strict=True):
+            assert one == pytest.approx(other, abs=1e-5)
         assert same(whole.life, streamed.life)
     assert arrays(whole.learner(0))[0] != 0
 

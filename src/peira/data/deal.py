@@ -213,7 +213,7 @@ class Queue(eqx.Module):
     """Batches that were looked up in advance, and which is next."""
 
     batches: Sample
-    at: Int[Arrays, ""]
+    at: Int[Arrays, "*seed"]
 
 
 class Queued(Source[Queue, Sample]):

@@ -53,7 +53,7 @@ def opened(path: Path | str, spec: Spec | None, columns: Columns) -> Reading:
     path = Path(path)
     with named(path):
         if not path.exists():
-            raise DataFault("it does not exist")
+            raise DataFault(f"{path} does not exist")
         from . import formats  # and with it h5py and more
 
         return formats.opened(path, columns, spec)

@@ -82,13 +82,13 @@ def beat(
             f"multiple of the {rhythm.every} steps between learnings"
         )
     updates = stride // rhythm.every * rhythm.updates
-    steps = steps or plan.steps
-    blocks = -(-steps // stride)
+    counted = steps or plan.steps
+    blocks = -(-counted // stride)
     warmup = max(0, -(-rhythm.warmup // stride) - 1)
     if warmup >= blocks:
         raise BadConfig(
-            f"{steps} steps: nothing would be learned, because the first "
-            f"update comes after {rhythm.warmup} steps"
+            f"Plan.{'online' if steps else 'steps'} = {counted}: nothing would "
+            f"be learned, because the first update comes after {rhythm.warmup} steps"
         )
     known = dataclasses.replace(spec, updates=(blocks - warmup) * updates)
     return Beat(

@@ -225,7 +225,7 @@ class KLControl(Algorithm[State, Sample]):
         count = state.step + 1
         state = eqx.tree_at(lambda s: s.step, state, count)
         if self.from_prior:
-            state = when(count == self.cloning, self._begin, state)
+            state = when(count == self.cloning, lambda s: self._begin(s), state)
         return state, Report(metrics, surprise)
 
     def _begin(self, state: State) -> State:

@@ -53,6 +53,7 @@ QUICK: Mapping[str, Any] = {
     "warm_start": 100,
     "samples": 2,
     "min_q_weight": 0.1,
+    "threshold": 0.01,
 }
 """For learning a decision in a few hundred updates."""
 TEMPERED: Mapping[str, Any] = {"alpha": 0.05, "automatic": False}
