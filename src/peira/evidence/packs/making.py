@@ -222,7 +222,8 @@ def difference(built: Built) -> str:
     """Why it may not be the recorded one."""
     before, now = built.recorded or {}, built.data.meta["versions"]
     then = before.get("versions", {})
-    changed = [f"{k} {v} (here {now.get(k)})" for k, v in then.items() if now.get(k) != v]
+    other = {k: v for k, v in then.items() if now.get(k) != v}
+    changed = [f"{k} {v} (here {now.get(k)})" for k, v in other.items()]
     why = ", ".join(changed) or "the same versions, elsewhere or before a change"
     return (
         f"{built.name} differs from the recorded one, which was made with {why}: "
