@@ -164,7 +164,7 @@ def test_a_format_that_is_none(run):
 
 
 def test_an_environment_that_does_not_fit_is_refused_if_named(run):
-    with pytest.raises(BadConfig, match=r"the policy is for .* but the environment has"):
+    with pytest.raises(BadConfig, match=r"the policy is for .* the environment has"):
         peira.export(run, to="numpy", env="Pendulum-v1")
 
 
