@@ -1,0 +1,255 @@
+"""Learn from the standard datasets with every algorithm, keep what came out, and write
+`docs/offline_results.md`.
+
+    python bench/offline.py              everything that is missing, then write (hours)
+    python bench/offline.py NAME ...     only these datasets, or `dataset/algorithm`
+    python bench/offline.py --write      only write the page
+
+Datasets lie under `datasets` (built if they are not there), runs under `runs/offline`;
+a run cut short goes on, a finished one is not repeated. What the page is made of is
+kept in `bench/results/offline.jsonl`: one line per cell, seed and evaluation, with the
+return of every episode.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from learn import peira, ROOT, scores, show
+
+from peira.engine.run import Run
+from peira.evidence import difference, mean
+from peira.evidence.packs import recorded, references
+from peira.evidence.packs.making import normalised
+
+
+RUNS = ROOT / "runs" / "offline"
+SETS = ROOT / "datasets"
+KEPT = ROOT / "bench" / "results" / "offline.jsonl"
+PEERS = ROOT / "bench" / "results" / "peers_offline.jsonl"
+PAGE = ROOT / "docs" / "offline_results.md"
+
+SMALL = "--hidden 64,64 --batch 128 --steps 10000 --seeds 5 --evaluate-every 1000"
+USUAL = "--steps 10000 --seeds 3 --evaluate-every 2000"
+CONTINUOUS = ("bc", "10%bc", "rvs", "td3-bc", "rebrac", "iql", "awac", "cql", "bcq")
+CONTINUOUS += ("bear", "brac-v", "brac-p", "sac-n", "edac")
+DISCRETE = ("bc", "10%bc", "rvs", "dqn", "iql", "bcq-discrete", "cql-discrete")
+DISCRETE += ("kl-control",)
+ASKED = ("bc", "10%bc", "td3-bc", "iql", "cql", "bear", "brac-v")
+NARROW = "--critic-hidden 64,64"
+SLIM = "--vae-hidden 64,64"
+BRAC = "brac --cloning {tenth} --warm-start {tenth}"
+COMMANDS = {
+    "10%bc": "bc --top 0.1",
+    "bear": "bear --warm-start {tenth}",
+    "brac-v": BRAC,
+    "brac-p": BRAC + " --penalty policy",
+    "kl-control": "kl-control --cloning {tenth}",
+}
+"""Where it is not the name alone; the phases that the papers spend on a clone take a
+tenth of the updates each."""
+ALSO = {"awac": NARROW, "brac-v": NARROW, "brac-p": NARROW, "bcq": SLIM, "bear": SLIM}
+"""Other networks that have to be small where all are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Set:
+    """A dataset, and how long it is learned from."""
+
+    name: str
+    algorithms: tuple[str, ...]
+    how: str = SMALL
+
+    @property
+    def env(self) -> str:
+        return recorded()[self.name]["env"]
+
+    @property
+    def steps(self) -> int:
+        words = self.how.split()
+        return int(words[words.index("--steps") + 1])
+
+    def command(self, algorithm: str) -> str:
+        """What follows `peira train`."""
+        words = COMMANDS.get(algorithm, algorithm).format(tenth=self.steps // 10)
+        name, _, rest = words.partition(" ")
+        narrow = ALSO.get(algorithm, "") if self.how == SMALL else ""
+        parts = [name, self.env, f"--data datasets/{self.name}", rest, narrow, self.how]
+        return " ".join(part for part in parts if part)
+
+
+GRID = [
+    Set("pendulum-medium-replay", CONTINUOUS),
+    Set("pendulum-medium-expert", CONTINUOUS),
+    Set("pointmaze-umaze-play", CONTINUOUS),
+    Set("pointmaze-umaze-noisy", CONTINUOUS),
+    Set("fourrooms-random", DISCRETE),
+    Set("fourrooms-medium", DISCRETE),
+    Set("halfcheetah-medium-replay", ASKED, USUAL),
+    Set("hopper-medium-replay", ASKED, USUAL),
+]
+
+
+def train(data: Set, algorithm: str) -> None:
+    """Run one cell of the grid, or the rest of it, and keep its evaluations."""
+    cell = f"{data.name}/{algorithm}"
+    if any(line["cell"] == cell for line in kept()):
+        return
+    if not (SETS / data.name).exists():
+        peira("data", "build", data.name, "--out", SETS)
+    words = data.command(algorithm).split()
+    name = cell.replace("/", "-").replace("%", "-percent-")
+    if not (RUNS / name).exists():
+        peira("train", *words, "--name", name, "--runs", RUNS)
+    run = Run.open(RUNS / name)
+    if not run.done:
+        peira("resume", RUNS / name)
+    with KEPT.open("a") as file:
+        for line in scores(Run.open(RUNS / name)):
+            if line["mode"] == "greedy":
+                row = {"cell": cell, "command": " ".join(words), **line}
+                file.write(json.dumps(row) + "\n")
+
+
+def kept(path: Path = KEPT) -> list[dict]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Of each seed, on the scale where random play is 0 and the expert 100."""
+
+    final: Float[np.ndarray, " seed"]
+    best: Float[np.ndarray, " seed"]
+    """Of the best evaluation, chosen and scored by the same episodes."""
+    selected: Float[np.ndarray, " seed"]
+    """Of the evaluation chosen by one half of its episodes, scored by the other."""
+
+
+def summed(lines: list[dict], env: str) -> Scores:
+    by_seed: dict[int, dict[int, np.ndarray]] = {}
+    for line in lines:
+        score = normalised(np.array(line["returns"]), references(env))
+        by_seed.setdefault(line["seed"], {})[line["step"]] = score
+    return Scores(
+        *map(np.array, zip(*map(of_seed, by_seed.values()), strict=True)),
+    )
+
+
+def of_seed(at: dict[int, np.ndarray]) -> tuple[float, float, float]:
+    """The final, the best and the selected score of one run."""
+    chosen = max(at, key=lambda step: at[step][::2].mean())
+    best = max(x.mean() for x in at.values())
+    return at[max(at)].mean(), best, at[chosen][1::2].mean()
+
+
+def page() -> str:
+    """The whole of the page."""
+    ours, theirs = kept(), kept(PEERS)
+    parts = [INTRODUCTION]
+    for data in GRID:
+        parts.append(f"## {data.name}\n\n{of_set(data)}")
+        parts.append("\n".join(table(data, ours)) + "\n")
+        if beside := list(compared(data, ours, theirs)):
+            parts.append(BESIDE + "\n".join(beside) + "\n")
+    return "\n".join([*parts, COMMANDS_ARE, *commands(), ""])
+
+
+INTRODUCTION = """# Results from datasets
+
+Written by `bench/offline.py` from `bench/results/offline.jsonl`; `make learn` goes on
+with what is missing. Scores are normalised: random play is 0, the expert 100 (returns
+of both, 100 episodes each, are in [Datasets](datasets.md)). Intervals are Student's t
+at 95 % over seeds; a seed's score is the mean of ten episodes.
+
+- **final**: the last policy. The column to compare by.
+- **best**: the best of all evaluations, chosen by the very episodes it is scored on: it
+  flatters, and the more the noisier an algorithm is.
+- **selected**: the evaluation chosen by every second of its episodes, scored by the
+  others: what choosing with so much play brings.
+
+No setting was tuned on any of these sets. The small sets are learned from with small
+networks (64-64) and batches (128), those of MuJoCo with each paper's own, but for far
+fewer updates than the papers' million: the scores are lower, and say how fast an
+algorithm learns as much as how well. The phases that some papers spend on a clone
+alone take a tenth of the updates each.
+"""
+BESIDE = """Beside d3rlpy, by the same data, networks, batches and updates, made by
+`bench/peers/offline.py`; the difference is ours minus theirs, final scores, with
+Welch's interval:
+
+| Algorithm | Peira | d3rlpy | n | Difference |
+|---|---|---|---|---|
+"""
+COMMANDS_ARE = """## Commands
+
+Each set is built by `peira data build NAME`.
+"""
+
+
+def of_set(data: Set) -> str:
+    if data.name not in recorded():
+        return "Not built yet.\n"
+    row = recorded()[data.name]
+    score = normalised(np.array(row["mean"]), references(data.env))
+    return f"{row['steps']:,} steps, whose behaviour scores {score:.1f}.\n"
+
+
+def table(data: Set, lines: list[dict]) -> Iterator[str]:
+    yield "| Algorithm | Updates | Seeds | Final | Best | Selected |"
+    yield "|---|---|---|---|---|---|"
+    yield "| random play | | | 0 | | |"
+    for algorithm in data.algorithms:
+        own = [x for x in lines if x["cell"] == f"{data.name}/{algorithm}"]
+        if not own:
+            yield f"| {algorithm} | | | not run yet | | |"
+            continue
+        found = summed(own, data.env)
+        cells = (show(mean(x)) for x in (found.final, found.best, found.selected))
+        yield f"| {algorithm} | {data.steps:,} | {len(found.final)} | " + (
+            " | ".join(cells) + " |"
+        )
+
+
+def compared(data: Set, ours: list[dict], theirs: list[dict]) -> Iterator[str]:
+    for algorithm in data.algorithms:
+        cell = f"{data.name}/{algorithm}"
+        own = [x for x in ours if x["cell"] == cell]
+        other = [x for x in theirs if x["cell"] == cell]
+        if own and other:
+            a, b = (summed(x, data.env).final for x in (own, other))
+            yield (
+                f"| {algorithm} | {show(mean(a))} | {show(mean(b))} | "
+                f"{len(a)}, {len(b)} | {show(difference(a, b))} |"
+            )
+
+
+def commands() -> Iterator[str]:
+    for data in GRID:
+        if data.name in recorded():
+            lines = [f"peira train {data.command(name)}" for name in data.algorithms]
+            yield "```sh\n" + "\n".join(lines) + "\n```\n"
+
+
+def main(words: list[str]) -> None:
+    cells = [(data, name) for data in GRID for name in data.algorithms]
+    wanted = [w for w in words if w != "--write"]
+    known = {data.name for data in GRID} | {f"{d.name}/{name}" for d, name in cells}
+    if unknown := [w for w in wanted if w not in known]:
+        sys.exit(f"unknown cell {unknown[0]}; known: {', '.join(sorted(known))}")
+    if words != ["--write"]:
+        for data, name in cells:
+            if not wanted or {data.name, f"{data.name}/{name}"} & {*wanted}:
+                train(data, name)
+                PAGE.write_text(page())
+    PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
