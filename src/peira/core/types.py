@@ -82,6 +82,23 @@ class Transition(eqx.Module):
     legal: PyTree[Bool[Arrays, "..."]] | None = None
     extras: Extras = ()
 
+    @classmethod
+    def of(
+        cls, t: TimeStep, action: Action, out: "Outcome", extras: Extras
+    ) -> "Transition":
+        """What was seen, what was done there, and what the world answered."""
+        return cls(
+            t.obs,
+            action,
+            out.reward.astype(np.float32),
+            out.terminated,
+            out.truncated,
+            out.obs,
+            out.legal,
+            t.legal,
+            extras,
+        )
+
     @property
     def over(self) -> Bool[Arrays, "*n"]:
         """Whether the episode ended here, for either reason."""

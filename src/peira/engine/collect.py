@@ -172,19 +172,7 @@ def hosted(env: Hosted, explore: bool) -> Play:
             action, carry, extras = choose(policy, carry, t, key, *at)
             action, extras = jax.tree.map(np.asarray, (action, extras))
             out, after = env.step(action)
-            steps.append(
-                Transition(
-                    t.obs,
-                    action,
-                    out.reward,
-                    out.terminated,
-                    out.truncated,
-                    out.obs,
-                    out.legal,
-                    t.legal,
-                    extras,
-                )
-            )
+            steps.append(Transition.of(t, action, out, extras))
             alive &= ~np.asarray(steps[-1].over)
             t = after
         return jax.tree.map(lambda *x: np.stack(x), *steps)
@@ -206,20 +194,10 @@ def compiled(env: Env, explore: bool) -> Play:
             go = lambda w, a, k: env.step(w, a, key=fold(k, "world", step))
             action, carry, extras = jax.vmap(act)(carry, t, keys)
             world, out = jax.vmap(go)(world, action, keys)
-            reward = out.reward.astype(jnp.float32)
-            seen = Transition(
-                t.obs,
-                action,
-                reward,
-                out.terminated,
-                out.truncated,
-                out.obs,
-                out.legal,
-                t.legal,
-                extras,
-            )
-            later = jnp.zeros(reward.shape, bool)
-            return (world, carry, TimeStep(out.obs, reward, later, out.legal)), seen
+            seen = Transition.of(t, action, out, extras)
+            later = jnp.zeros(seen.reward.shape, bool)
+            t = TimeStep(out.obs, seen.reward, later, out.legal)
+            return (world, carry, t), seen
 
         return jax.lax.scan(one, (world, carry, t), start + jnp.arange(PIECE))
 

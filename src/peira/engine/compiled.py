@@ -89,25 +89,14 @@ def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transi
         world, out = jax.vmap(lambda w, a, k: env.step(w, a, key=k))(
             world, action, keys
         )
-        reward = out.reward.astype(jnp.float32)
-        seen = Transition(
-            t.obs,
-            action,
-            reward,
-            out.terminated,
-            out.truncated,
-            out.obs,
-            out.legal,
-            t.legal,
-            extras,
-        )
+        seen = Transition.of(t, action, out, extras)
         resets = jr.split(fold(life.key, "reset", step + 1), beat.envs)
         fresh = jax.vmap(lambda k: env.reset(key=k))(resets)
         world, obs, legal = choose(
             jnp.asarray(seen.over), fresh, (world, out.obs, out.legal)
         )
-        t = TimeStep(obs, reward, seen.over, legal)
-        return (world, carry, t, tally.step(reward, seen.over), step + 1), seen
+        t = TimeStep(obs, seen.reward, seen.over, legal)
+        return (world, carry, t, tally.step(seen.reward, seen.over), step + 1), seen
 
     now = (life.world, life.carry, life.t, life.tally, life.step)
     (world, carry, t, tally, step), steps = jax.lax.scan(one, now, length=beat.block)

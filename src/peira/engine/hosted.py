@@ -103,17 +103,7 @@ class HostedLoop:
                 lost, self._choose(policy), (action, self.carry, extras)
             )
             out, after = mix(lost, self.env.step(action, only=lost), (out, after))
-        seen = Transition(
-            self.t.obs,
-            action,
-            out.reward,
-            out.terminated,
-            out.truncated,
-            out.obs,
-            out.legal,
-            self.t.legal,
-            extras,
-        )
+        seen = Transition.of(self.t, action, out, extras)
         return seen, after
 
     def _choose(self, policy: Packed) -> tuple[PyTree, Packed, PyTree]:
