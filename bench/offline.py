@@ -180,9 +180,9 @@ fewer updates than the papers' million: the scores are lower, and say how fast a
 algorithm learns as much as how well. The phases that some papers spend on a clone
 alone take a tenth of the updates each.
 """
-BESIDE = """Beside d3rlpy, by the same data, networks, batches and updates, made by
-`bench/peers/offline.py`; the difference is ours minus theirs, final scores, with
-Welch's interval:
+BESIDE = """Beside d3rlpy, by the same data, networks, batches and step sizes, each after
+5,000 updates, made by `bench/peers/offline.py`; the difference is ours minus theirs,
+with Welch's interval:
 
 | Algorithm | Peira | d3rlpy | n | Difference |
 |---|---|---|---|---|
@@ -220,8 +220,9 @@ def table(data: Set, lines: list[dict]) -> Iterator[str]:
 def compared(data: Set, ours: list[dict], theirs: list[dict]) -> Iterator[str]:
     for algorithm in data.algorithms:
         cell = f"{data.name}/{algorithm}"
-        own = [x for x in ours if x["cell"] == cell]
         other = [x for x in theirs if x["cell"] == cell]
+        at = {x["step"] for x in other}
+        own = [x for x in ours if x["cell"] == cell and x["step"] in at]
         if own and other:
             a, b = (summed(x, data.env).final for x in (own, other))
             yield (

@@ -1,0 +1,129 @@
+"""Final returns of d3rlpy from a standard dataset, for `docs/offline_results.md`.
+
+    python bench/peers/offline.py [DATASET]
+
+To be run in the peers' environment, where the dataset has been built under `datasets`.
+Data, networks, batch and step sizes are those of our run, its evaluation after as many
+updates is what to compare with, and so is the scaling of observations, actions and
+rewards; what else differs is d3rlpy's own. A run's row goes to
+bench/results/peers_offline.jsonl when it is complete: this can be stopped and repeated.
+"""
+
+import json
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import d3rlpy
+import gymnasium
+import numpy as np
+import torch
+
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "bench" / "results" / "peers_offline.jsonl"
+UPDATES, BATCH, HIDDEN, SEEDS, EPISODES = 5_000, 128, [64, 64], range(5), 10
+WIDE = d3rlpy.models.VectorEncoderFactory(HIDDEN)
+BOTH = {"actor_encoder_factory": WIDE, "critic_encoder_factory": WIDE}
+CLONED = BOTH | {"imitator_encoder_factory": WIDE}
+SLOW = {"actor_learning_rate": 3e-4, "critic_learning_rate": 3e-4}
+QUICK = {"actor_learning_rate": 1e-3, "critic_learning_rate": 1e-3}
+ONE_SCALE = {"observation_scaler": d3rlpy.preprocessing.StandardObservationScaler()}
+IQL_SCALE = {
+    "reward_scaler": d3rlpy.preprocessing.ReturnBasedRewardScaler(multiplier=1000.0)
+}
+CQL_RATES = {"actor_learning_rate": 1e-4, "critic_learning_rate": 3e-4}
+PEERS = {
+    "bc": ("BC", {"learning_rate": 3e-4, "encoder_factory": WIDE, **ONE_SCALE}),
+    "td3-bc": ("TD3PlusBC", {**BOTH, **SLOW, **ONE_SCALE}),
+    "iql": ("IQL", {**BOTH, **SLOW, **IQL_SCALE, "value_encoder_factory": WIDE}),
+    "cql": ("CQL", {**BOTH, **CQL_RATES, "alpha_learning_rate": 0.0}),
+    "bcq": ("BCQ", {**CLONED, **QUICK, "imitator_learning_rate": 1e-3}),
+    "bear": ("BEAR", {**CLONED, **QUICK, "warmup_steps": UPDATES // 10}),
+}
+
+
+def dataset(name: str) -> tuple[d3rlpy.dataset.MDPDataset, str]:
+    """The dataset, and its environment's name."""
+    folder = ROOT / "datasets" / name
+    about = json.loads((folder / "dataset.json").read_text())
+    part = lambda what: np.load(folder / f"{what}.npy")
+    starts = part("starts")
+    last = starts + np.arange(len(starts))  # an episode has one observation more
+    kept = np.ones(last[-1], bool)
+    kept[last[1:] - 1] = False
+    ends = np.zeros(starts[-1], np.float32)
+    ends[starts[1:] - 1] = 1
+    died = part("terminated").astype(np.float32)
+    data = d3rlpy.dataset.MDPDataset(
+        observations=part("obs")[: last[-1]][kept],
+        actions=part("action"),
+        rewards=part("reward")[:, None],
+        terminals=died,
+        timeouts=ends * (1 - died),
+    )
+    return data, about["meta"]["env"]
+
+
+def returns(algorithm: object, env: gymnasium.Env, seed: int) -> list[float]:
+    """Of whole episodes of the greedy policy."""
+    totals = []
+    for episode in range(EPISODES):
+        obs, _ = env.reset(seed=10_000 * (seed + 1) + episode)
+        total, over = 0.0, False
+        while not over:
+            action = algorithm.predict(obs[None].astype(np.float32))[0]
+            obs, reward, terminated, truncated, _ = env.step(action)
+            total, over = total + float(reward), terminated or truncated
+        totals.append(round(total, 3))
+    return totals
+
+
+def train(name: str, peer: str, seed: int) -> dict:
+    data, env = dataset(name)
+    world = gymnasium.make(env)
+    d3rlpy.seed(seed)
+    kind, settings = PEERS[peer]
+    high = float(world.action_space.high[0])
+    scaler = d3rlpy.preprocessing.MinMaxActionScaler(minimum=-high, maximum=high)
+    config = getattr(d3rlpy.algos, f"{kind}Config")(
+        batch_size=BATCH, action_scaler=scaler, **settings
+    )
+    algorithm = config.create(device=False)
+    with tempfile.TemporaryDirectory() as logs:
+        algorithm.fit(
+            data,
+            n_steps=UPDATES,
+            n_steps_per_epoch=UPDATES,
+            show_progress=False,
+            logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
+            experiment_name=logs,
+        )
+    return {
+        "cell": f"{name}/{peer}",
+        "library": "d3rlpy",
+        "version": metadata.version("d3rlpy"),
+        "seed": seed,
+        "step": UPDATES,
+        "returns": returns(algorithm, world, seed),
+    }
+
+
+def main(name: str = "pendulum-medium-expert") -> None:
+    torch.set_num_threads(1)
+    done = set()
+    if OUT.exists():
+        rows = map(json.loads, OUT.read_text().splitlines())
+        done = {(row["cell"], row["seed"]) for row in rows}
+    for seed in SEEDS:
+        for peer in PEERS:
+            if (f"{name}/{peer}", seed) not in done:
+                row = train(name, peer, seed)
+                print(row["cell"], seed, np.mean(row["returns"]), flush=True)
+                with OUT.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
