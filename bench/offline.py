@@ -180,7 +180,7 @@ fewer updates than the papers' million: the scores are lower, and say how fast a
 algorithm learns as much as how well. The phases that some papers spend on a clone
 alone take a tenth of the updates each.
 """
-BESIDE = """Beside d3rlpy, by the same data, networks, batches and step sizes, each after
+BESIDE = """Beside d3rlpy, by the same data, networks, batches and step sizes, after
 5,000 updates, made by `bench/peers/offline.py`; the difference is ours minus theirs,
 with Welch's interval:
 
