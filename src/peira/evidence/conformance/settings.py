@@ -30,6 +30,7 @@ SMALL: Mapping[str, Any] = {
     "cloning": 1,
     "warm_start": 1,
     "samples": 2,
+    "quantiles": 2,
 }
 """For a few rounds of made-up experience."""
 QUICK: Mapping[str, Any] = {
@@ -54,6 +55,7 @@ QUICK: Mapping[str, Any] = {
     "samples": 2,
     "min_q_weight": 0.1,
     "threshold": 0.01,
+    "quantiles": 5,
 }
 """For learning a decision in a few hundred updates."""
 TEMPERED: Mapping[str, Any] = {"alpha": 0.05, "automatic": False}
