@@ -1,14 +1,18 @@
 """The two loops are one: the same blocks, the same randomness, the same numbers."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from episodes import made, VECTOR
 from tiny import Drift, Walk
 
-from peira.core import Env, TimeStep
+from peira.core import Discrete, Env, TimeStep
 from peira.engine.compiled import Compiled
+from peira.engine.from_data import beat_from, FromData
 from peira.engine.hosted import HostedLoop
 from peira.engine.loop import beat
 from peira.engine.plan import Plan
@@ -69,6 +73,41 @@ def test_both_loops_do_the_same(overlap):
         jax.tree.leaves(ours.learner(0)), jax.tree.leaves(host.learner(0)), strict=True
     ):
         np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7)
+
+
+def dispatched(loop, blocks: int) -> collections.Counter:
+    """How often each program of a loop is run."""
+    counts = collections.Counter()
+
+    def counting(name, program):
+        def run(*args):
+            counts[name] += 1
+            return program(*args)
+
+        return run
+
+    for name, value in list(vars(loop).items()):
+        if name.startswith("_") and callable(value):
+            setattr(loop, name, counting(name, value))
+    loop.advance(blocks)
+    return counts
+
+
+def test_many_blocks_are_one_dispatch_and_on_the_host_one_per_step_and_two():
+    counted = beat(Drift(), Walk().spec, Plan(steps=2000, block=3), envs=4)
+    compiled = Compiled(counted, Walk(), (5,))
+    host = HostedLoop(counted, Mirror(Walk(), 4), (5,))
+    for loop in (compiled, host):
+        loop.advance(counted.warmup)
+    assert dispatched(compiled, 20) == {"_chunk": 1}
+    assert dispatched(host, 20) == {"_act": 60, "_add": 20, "_learn": 20}
+
+
+def test_updates_from_a_dataset_are_one_dispatch():
+    data = made(VECTOR, Discrete(2))
+    plan = Plan(steps=100)
+    loop = FromData(beat_from(Drift(), data, plan), data, (0,), resident=2**20)
+    assert dispatched(loop, 50) == {"_chunk": 1}
 
 
 def test_a_world_that_does_not_come_back_begins_an_episode():
