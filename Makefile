@@ -19,6 +19,7 @@ docs: .venv/dev
 
 learn: .venv/dev
 	$(BIN)/python bench/learn.py
+	$(BIN)/python bench/offline.py
 
 mutate: .venv/dev
 	$(BIN)/python tests/mutate.py
