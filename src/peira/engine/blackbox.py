@@ -17,12 +17,11 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from ..core import Algorithm, keeper, Key, root, RunFault, Spec, TimeStep
-from ..core.spaces import choices, zeros
+from ..core import Algorithm, keeper, Key, root, RunFault, Spec
 from ..data import dealt, sketch
 from . import arrays, policies
 from .files import new_folder
-from .loop import example
+from .loop import unborn
 
 
 NOTHING = "nothing: made again, every number is finite"
@@ -73,17 +72,14 @@ def replay(folder: Path, get: Callable[[str], type[Algorithm]]) -> dict[str, Any
 
 def outline(algorithm: Algorithm, spec: Spec, envs: int) -> dict[str, PyTree]:
     """An update before any experience, for its shapes."""
-    learner = algorithm.init(spec, key=root(0))
     if spec.data is not None:
+        learner = algorithm.init(spec, key=root(0))
         deal = dealt(algorithm.store(spec))
         kept = jax.tree.map(jnp.asarray, sketch(spec, deal))
         batch = deal.sample(kept, key=root(0))
         return {"learner": learner, "batch": batch, "key": root(0)}
-    legal = jnp.ones((1, choices(spec.action)), bool) if spec.masked else None
-    obs = jax.tree.map(lambda x: jnp.asarray(x)[None], zeros(spec.obs))
-    t = TimeStep(obs, jnp.zeros(1), jnp.ones(1, bool), legal)
     store = keeper(algorithm, spec)
-    kept = store.init(example(algorithm, learner, t), envs=envs)
+    learner, kept = unborn(algorithm, spec, store, envs)
     batch = store.sample(kept, key=root(0))
     return {"learner": learner, "batch": batch, "key": root(0)}
 

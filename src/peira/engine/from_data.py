@@ -161,5 +161,5 @@ class FromData:
 
 
 def size(tree: PyTree) -> int:
-    """Bytes of all arrays."""
-    return sum(x.nbytes for x in jax.tree.leaves(tree))
+    """Bytes of all arrays, or of what is like them."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))

@@ -25,11 +25,13 @@ from ..core import (
     Key,
     Metrics,
     Policy,
+    root,
     Spec,
     Store,
     TimeStep,
     Transition,
 )
+from ..core.spaces import choices, zeros
 from ..ops import refused
 from .plan import Plan
 
@@ -126,6 +128,17 @@ def example(algorithm: Algorithm, learner: PyTree, t: TimeStep) -> Transition:
     return Transition(
         one.obs, action, one.reward, no, no, one.obs, one.legal, one.legal, extras
     )
+
+
+def unborn(
+    algorithm: Algorithm, spec: Spec, store: Store, envs: int
+) -> tuple[PyTree, PyTree]:
+    """What is learned and what is kept before any experience, for the shapes."""
+    learner = algorithm.init(spec, key=root(0))
+    legal = jnp.ones((1, choices(spec.action)), bool) if spec.masked else None
+    obs = jax.tree.map(lambda x: jnp.asarray(x)[None], zeros(spec.obs))
+    t = TimeStep(obs, jnp.zeros(1), jnp.ones(1, bool), legal)
+    return learner, store.init(example(algorithm, learner, t), envs=envs)
 
 
 def strong(tree: PyTree) -> PyTree:

@@ -13,6 +13,7 @@ from ..data import Dataset, dealt, Mixture, Replay
 from ..envs import Care, Hosted, make, shut
 from .from_data import beat_from, size
 from .loop import Beat, beat
+from .memory import check_fits
 from .plan import Plan
 
 
@@ -52,7 +53,9 @@ class Problem(NamedTuple):
         try:
             if isinstance(world, Hosted) and world.envs != envs:
                 envs = own_number(world, self.plan)
-            return world, beat(self.algorithm, world.spec, self.plan, envs=envs)
+            counted = beat(self.algorithm, world.spec, self.plan, envs=envs)
+            check_fits(counted, len(self.plan.seeds))
+            return world, counted
         except BaseException:
             shut(world)
             raise
