@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from .cli.checking import check as check
     from .cli.choosing import ope as ope, select as select
     from .cli.collecting import collect as collect
+    from .cli.comparing import compare as compare
     from .cli.doctor import doctor as doctor
     from .cli.exporting import export as export
     from .cli.showing import (
-        compare as compare,
         evaluate as evaluate,
         load_policy as load_policy,
         replay_fault as replay_fault,
@@ -35,7 +35,7 @@ _homes = {
     "Run": "engine.run",
     "check": "cli.checking",
     "collect": "cli.collecting",
-    "compare": "cli.showing",
+    "compare": "cli.comparing",
     "doctor": "cli.doctor",
     "evaluate": "cli.showing",
     "export": "cli.exporting",

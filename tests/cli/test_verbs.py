@@ -111,12 +111,19 @@ def test_compare_a_run_with_its_copy(trained, tmp_path, capsys):
     assert (first["run"], second["run"]) == ("first", "copy")
     assert first["n"] == second["n"] == 2
     assert first["mean"] == second["mean"]
+    assert first["mean"]["low"] is None
     assert second["difference"]["value"] == 0.0
-    assert second["difference"]["low"] == -second["difference"]["high"]
+    assert second["difference"]["low"] is None
+    assert second["difference"]["verdict"] == "cannot tell"
     assert second["improvement"]["value"] == 0.5
     assert plot.stat().st_size > 0
     assert main(["compare", str(trained), str(copy), "--plot", str(plot)]) == 0
-    assert "fewer than 5 seeds" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no interval of the mean: 2 runs of one task are too few" in said
+    assert "copy: no verdict: 2 runs are too few; 5 of each will do" in said
+    for by in ("area", "best"):
+        rows = printed(capsys, "compare", trained, copy, "--plot", plot, "--by", by)
+        assert rows["runs"][0]["mean"] == rows["runs"][1]["mean"] != first["mean"]
 
 
 def test_runs_of_different_environments_are_named(trained, tmp_path):

@@ -12,12 +12,12 @@ from peira.evidence.ope import estimators, Logged, Model
 from peira.evidence.ope.appraise import out_of_bag, returns_to_go
 from peira.evidence.ope.intervals import (
     bernstein,
-    bootstrap_t,
     effective,
     interval,
     lower_bound,
 )
 from peira.evidence.ope.logged import seen, side_by_side
+from peira.evidence.resampling import studentised
 
 
 ALONE = {
@@ -250,7 +250,7 @@ def test_studentised_bootstrap():
     tail and covers where Student's does not."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=400)
-    np.testing.assert_allclose(bootstrap_t(x), interval(x, "t"), atol=0.012)
+    np.testing.assert_allclose(studentised(x), interval(x, "t"), atol=0.012)
     leans, covers = [], {"t": [], "bootstrap": []}
     for _ in range(150):
         y = rng.lognormal(sigma=1.0, size=20)
@@ -263,7 +263,7 @@ def test_studentised_bootstrap():
 
 
 def test_bootstrap_of_what_does_not_vary():
-    assert bootstrap_t(np.full(5, 2.0)) == (2.0, 2.0, 2.0)
+    assert studentised(np.full(5, 2.0)) == (2.0, 2.0, 2.0)
 
 
 def theorem(x, c, delta):

@@ -137,10 +137,8 @@ def parser() -> Parser:
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
 
-    compare = verb("compare", "compare the final evaluations of runs with the first's")
-    compare.add_argument("runs", nargs="+", metavar="run", help="two runs or more")
-    compare.add_argument("--plot", default="compare.png", help="(compare.png)")
-
+    comparing_flags(verb("compare", "compare runs with the first of them"))
+    power_flags(verb("power", "how many seeds does it take to see a difference?"))
     judging_flags(verb("ope", "judge a policy by a dataset that another collected"))
     choosing_flags(verb("select", "choose one of several policies, and score it"))
     verb("algorithms", "list the algorithms and the actions they can choose")
@@ -183,6 +181,39 @@ def doctor_flags(doctor: argparse.ArgumentParser) -> None:
         default="auto",
         help="whose environment: our JAX one where there is one, or Gymnasium's",
     )
+
+
+def comparing_flags(compare: argparse.ArgumentParser) -> None:
+    compare.add_argument("runs", nargs="+", metavar="run", help="two runs or more")
+    compare.add_argument("--plot", default="compare.png", help="(compare.png)")
+    compare.add_argument(
+        "--by",
+        choices=("final", "area", "best"),
+        default="final",
+        help="what a seed scores: its last evaluation, the mean of its curve, or its "
+        "best checkpoint by episodes that did not choose it (final)",
+    )
+    compare.add_argument(
+        "--paired",
+        action="store_true",
+        help="seed by seed, where a seed gives both runs something that decides",
+    )
+
+
+def power_flags(power: argparse.ArgumentParser) -> None:
+    power.add_argument(
+        "--difference", type=float, required=True, help="of the means, to be seen"
+    )
+    power.add_argument(
+        "--spread",
+        type=float,
+        required=True,
+        help="standard deviation over seeds; of the pairs' differences if --paired",
+    )
+    power.add_argument("--seeds", type=count, help="also say what so many see")
+    power.add_argument("--chance", type=float, default=0.8, help="to see it (0.8)")
+    power.add_argument("--level", type=float, default=0.95, help="of the test (0.95)")
+    power.add_argument("--paired", action="store_true", help="seed by seed")
 
 
 def judging_flags(ope: argparse.ArgumentParser) -> None:

@@ -1,11 +1,8 @@
-"""The verbs that show what was learned, in Python: evaluate, watch, compare."""
+"""The verbs that show what was learned, in Python: evaluate and watch."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ..algos import get
 from ..core import Algorithm, BadConfig, Env, Policy, RunFault
@@ -17,7 +14,6 @@ from ..engine.problem import form, in_words
 from ..engine.record import write_video
 from ..engine.run import Run
 from ..envs import Care, Hosted, make, shut
-from ..evidence import difference, Estimate, mean, probability_of_improvement
 from ..evidence.curves import Curve, curve, describe, draw
 
 
@@ -167,53 +163,3 @@ def curve_of(run: Run) -> Path:
     title = f"{config['algorithm']} on {config['env']}: {describe(one)}"
     draw({config["algorithm"]: one}, run.path / "curve.png", title=title)
     return run.path / "curve.png"
-
-
-class Comparison(NamedTuple):
-    """Runs side by side by their final evaluations; all but the first against it."""
-
-    scores: dict[str, np.ndarray]
-    """Mean return of the last evaluation, one number per seed."""
-    means: dict[str, Estimate]
-    differences: dict[str, Estimate]
-    """Mean of each later run minus that of the first."""
-    improvements: dict[str, Estimate]
-    """Chance that a seed of the later run beats a seed of the first."""
-    curves: dict[str, Curve]
-
-
-def compare(*paths: Run | str | Path, plot: str | Path | None = None) -> Comparison:
-    """Compare two or more runs; `plot` is a picture to draw. Seeds are the sample:
-    the episodes of one seed say nothing of another."""
-    if len(paths) < 2:
-        raise BadConfig("compare needs at least two runs")
-    runs = [p if isinstance(p, Run) else Run.open(p) for p in paths]
-    if len(played := {str(run.config["env"]) for run in runs}) > 1:
-        warnings.warn(
-            f"these runs are of different environments: {', '.join(sorted(played))}",
-            stacklevel=2,
-        )
-    names = distinct([run.path for run in runs])
-    curves = dict(zip(names, map(evaluated_curve, runs), strict=True))
-    scores = {name: one.returns[:, -1] for name, one in curves.items()}
-    first, *others = names
-    if plot is not None:
-        labels = {f"{n} ({len(c.seeds)} seeds)": c for n, c in curves.items()}
-        draw(labels, Path(plot), title="mean with its 95 % interval over seeds")
-    return Comparison(
-        scores,
-        {n: mean(scores[n]) for n in names},
-        {n: difference(scores[n], scores[first]) for n in others},
-        {n: probability_of_improvement(scores[n], scores[first]) for n in others},
-        curves,
-    )
-
-
-def distinct(paths: list[Path]) -> list[str]:
-    """The folders' names, or whole paths where two folders have one name."""
-    names = [p.resolve().name for p in paths]
-    if len(set(names)) < len(names):
-        names = list(map(str, paths))
-    if len(set(names)) < len(names):
-        raise BadConfig("a run is compared with itself: name each run once")
-    return names

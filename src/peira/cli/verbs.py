@@ -11,9 +11,18 @@ import numpy as np
 from .. import algos
 from ..core import RunFault
 from ..engine.run import Run
-from ..evidence import Estimate, mean
+from ..evidence import mean
 from ..evidence.curves import curve
-from . import choosing, diagnosis, exporting, judged, LATER, showing, training
+from . import (
+    choosing,
+    comparing,
+    diagnosis,
+    exporting,
+    judged,
+    LATER,
+    showing,
+    training,
+)
 from .data import data as data
 from .doctor import doctor as examine
 from .fields import items
@@ -165,27 +174,22 @@ def listed(path: Path) -> dict[str, Any]:
 
 
 def compare(said: Said) -> None:
-    found = showing.compare(*said.runs, plot=said.plot)
-    rows = []
-    for name, scores in found.scores.items():
-        row: dict[str, Any] = {"run": name, "n": len(scores), "mean": found.means[name]}
-        if name in found.differences:
-            row["difference"] = found.differences[name]
-            row["improvement"] = found.improvements[name]
-        rows.append(row)
-    if said.json:
-        ready = lambda v: plain_estimate(v) if isinstance(v, Estimate) else v
-        plain = [{k: ready(v) for k, v in row.items()} for row in rows]
-        print(json.dumps({"runs": plain, "plot": said.plot}))
-        return
-    table(rows)
-    print(
-        "final evaluations, n seeds each; brackets are 95 % intervals over seeds;\n"
-        f"difference from {rows[0]['run']}, and the probability of improving on it"
+    found = comparing.compare(
+        *said.runs, plot=said.plot, by=said.by, paired=said.paired
     )
-    if min(row["n"] for row in rows) < 5:
-        print("with fewer than 5 seeds the interval of that probability is too narrow")
-    print(f"drawn in {said.plot}")
+    comparing.say(found, by=said.by, plot=said.plot, json=said.json)
+
+
+def power(said: Said) -> None:
+    comparing.say_power(
+        said.difference,
+        said.spread,
+        seeds=said.seeds,
+        chance=said.chance,
+        level=said.level,
+        paired=said.paired,
+        json=said.json,
+    )
 
 
 def ope(said: Said) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..core import BadConfig
 from .statistics import mean
 
 
@@ -28,11 +29,67 @@ def curve(evaluations: Any) -> Curve:
     """The curve of a run from its table of greedy evaluations, over the steps at which
     every seed has been evaluated."""
     seed, step, earned = greedy(evaluations)
+    seeds, steps, cells = by_run(seed, step, earned)
+    returns = np.array([[cell.mean() for cell in row] for row in cells])
+    return Curve(seeds, np.array(steps), returns, len(cells[0][0]))
+
+
+def episodes(evaluations: Any) -> Float[np.ndarray, "run time episode"]:
+    """Every greedy episode of a run's evaluations, for `chosen_best`; of the shortest
+    evaluation so many, where they differ."""
+    _, _, cells = by_run(*greedy(evaluations))
+    least = min(len(cell) for row in cells for cell in row)
+    return np.array([[cell[:least] for cell in row] for row in cells])
+
+
+def by_run(
+    seed: np.ndarray, step: np.ndarray, earned: np.ndarray
+) -> tuple[list[int], list[int], list[list[np.ndarray]]]:
+    """Seeds, the steps at which all have been evaluated, and the episodes of each."""
     seeds = sorted({int(s) for s in seed})
     steps = sorted(set.intersection(*({*step[seed == s].tolist()} for s in seeds)))
     cells = [[earned[(seed == s) & (step == t)] for t in steps] for s in seeds]
-    returns = np.array([[cell.mean() for cell in row] for row in cells])
-    return Curve(seeds, np.array(steps), returns, len(cells[0][0]))
+    return seeds, steps, cells
+
+
+def final(returns: Float[np.ndarray, "run time"]) -> Float[np.ndarray, " run"]:
+    """What each run's last evaluation earned."""
+    return returns[:, -1]
+
+
+def best(returns: Float[np.ndarray, "run time"]) -> Float[np.ndarray, " run"]:
+    """What each run's highest evaluation earned: too much, because its luck chose it.
+    `chosen_best` says what such a choice is worth."""
+    return returns.max(axis=1)
+
+
+def area(
+    steps: Int[np.ndarray, " time"], returns: Float[np.ndarray, "run time"]
+) -> Float[np.ndarray, " run"]:
+    """The mean height of each run's curve over its steps, by trapezoids: the return of
+    who learns at once, less what learning took."""
+    if len(steps) < 2:
+        return returns[:, -1]
+    return np.trapezoid(returns, steps, axis=1) / (steps[-1] - steps[0])
+
+
+def chosen_best(
+    returns: Float[np.ndarray, "run time episode"],
+) -> Float[np.ndarray, " run"]:
+    """What the best checkpoint of each run is worth: one half of the episodes of every
+    evaluation chooses it and the other half scores it, and the other way about. Raises
+    `BadConfig` for fewer than two episodes."""
+    if returns.shape[2] < 2:
+        raise BadConfig(
+            "the best checkpoint must be chosen by other episodes than score it: "
+            "evaluate with two at least (--episodes)"
+        )
+    halves = returns[..., ::2].mean(axis=2), returns[..., 1::2].mean(axis=2)
+    runs = np.arange(len(returns))
+    there, back = (
+        scored[runs, chose.argmax(axis=1)] for chose, scored in (halves, halves[::-1])
+    )
+    return (there + back) / 2
 
 
 def last_episodes(evaluations: Any) -> Float[np.ndarray, " episode"]:

@@ -6,41 +6,18 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
+from ..resampling import studentised
 from ..statistics import Estimate, mean
 
 
 Numbers = Float[np.ndarray, " n"]
 Interval: TypeAlias = Literal["t", "bootstrap"]
-RESAMPLES = 2_000
 HELD_BACK = 20  # one episode of so many chooses where to truncate
 
 
 def interval(parts: Numbers, how: Interval, *, level: float = 0.95) -> Estimate:
     """The mean with Student's t interval, or the bootstrap's."""
-    return (mean if how == "t" else bootstrap_t)(parts, level=level)
-
-
-def bootstrap_t(parts: Numbers, *, level: float = 0.95, seed: int = 0) -> Estimate:
-    """The mean with the studentised bootstrap's interval: not symmetric where the
-    numbers are not.
-
-    Efron & Tibshirani, 1993, An introduction to the bootstrap, sec. 12.5.
-    """
-    n, centre = len(parts), float(parts.mean())
-    error = float(np.std(parts, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
-    if error == 0:
-        return mean(parts, level=level)
-    rng = np.random.default_rng(seed)
-    rows = max(1, 2**22 // n)  # numbers that are drawn together
-    ratios = []
-    for done in range(0, RESAMPLES, rows):
-        drawn = parts[rng.integers(n, size=(min(rows, RESAMPLES - done), n))]
-        spread = drawn.std(axis=1, ddof=1) / math.sqrt(n)
-        far = drawn.mean(axis=1) - centre
-        ratios.append(far / np.where(spread > 0, spread, error))
-    tail = (1 - level) / 2
-    low, high = np.quantile(np.concatenate(ratios), [1 - tail, tail])
-    return Estimate(centre, centre - float(low) * error, centre - float(high) * error)
+    return (mean if how == "t" else studentised)(parts, level=level)
 
 
 def effective(weight: Numbers) -> float:
