@@ -1,6 +1,6 @@
 # make demo   set up, then train PPO on CartPole: the whole journey in one command
 # make test   set up, then everything CI checks
-# make learn  the long learning runs behind docs/results.md (hours)
+# make learn  the long learning runs behind docs/results.md, and coverage (hours)
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -18,6 +18,7 @@ docs: .venv/dev
 	$(BIN)/mkdocs build --strict --quiet
 
 learn: .venv/dev
+	$(BIN)/python bench/coverage.py
 	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/offline.py
 

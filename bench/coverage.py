@@ -152,7 +152,7 @@ def cells() -> Iterator[Cell]:
     for shape, tasks, runs in itertools.product(SHAPES, TASKS, RUNS):
         kind = {"shape": shape, "tasks": tasks, "runs": runs}
         yield {"section": "coverage"} | kind
-        if runs > 3:
+        if runs > 3 or tasks > 1:
             yield {"section": "alike"} | kind
     for shape, lead in itertools.product(("normal", "two groups"), (0.0, 1.5)):
         yield {"section": "watched", "shape": shape, "lead": lead}

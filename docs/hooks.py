@@ -7,6 +7,7 @@ import json
 import re
 import types
 import typing
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from peira.evidence.packs.recipes import Replay
 ROOT = Path(__file__).parent.parent
 TRUST = ROOT / "bench" / "results" / "trust.jsonl"
 OPE = ROOT / "bench" / "results" / "ope.jsonl"
+COVERAGE = ROOT / "bench" / "results" / "coverage.jsonl"
 PAGES = {
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
@@ -42,6 +44,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = markdown.replace("<!-- datasets -->", datasets())
     markdown = markdown.replace("<!-- trainings -->", trainings())
     markdown = re.sub(r"<!-- ope: (\w+) -->", lambda m: measured(m[1]), markdown)
+    markdown = re.sub(r"<!-- coverage: (\w+) -->", lambda m: coverage(m[1]), markdown)
     markdown = markdown.replace("<!-- audit -->", audited())
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
 
@@ -77,6 +80,83 @@ def measured(section: str) -> str:
     lines = [f"| {' | '.join(heads)} |".replace("_", " "), "|---" * len(heads) + "|"]
     lines += [f"| {' | '.join(cell(row[h]) for h in heads)} |" for row in rows]
     return "\n".join(lines)
+
+
+MEANS = ("t", "t on run means", "percentile", "BCa", "studentised", "chosen")
+OTHERS = {"IQM": ("iqm", "BCa", "winsorised t"), "median": ("median", "order")}
+RULES = (
+    "p < 0.05 at every look",
+    "planned looks",
+    "bet",
+    "p < 0.05 at the last",
+)
+
+
+def coverage(table: str) -> str:
+    """What `bench/coverage.py` found, all batches of an experiment together."""
+    rows = map(json.loads, COVERAGE.read_text().splitlines())
+    found: dict[tuple[Any, ...], Counter[str]] = {}
+    section = {"alike": "alike", "watched": "watched"}.get(table, "coverage")
+    for row in rows:
+        if row.pop("section") == section:
+            row.pop("batch")
+            kind = tuple(row.pop(n) for n in ("tasks", "runs", "lead") if n in row)
+            sums = found.setdefault((*kind, row.pop("shape")), Counter())
+            for name, count in row.items():
+                several = count if isinstance(count, dict) else {"": count}
+                sums.update({f"{name} {k}".strip(): v for k, v in several.items()})
+    tables = {"mean": mean_rows, "others": other_rows, "alike": alike_rows}
+    head, *lines = tables.get(table, watched_rows)(found)
+    lines = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+Counts = dict[tuple[Any, ...], Counter[str]]
+
+
+def percent(hits: int, trials: int) -> str:
+    return f"{100 * hits / trials:.1f}" if trials else ""
+
+
+def mean_rows(found: Counts) -> list[list[Any]]:
+    lines: list[list[Any]] = [
+        ["tasks", "runs", "shape", *MEANS[:-1], "chosen shows", "of which hold"]
+    ]
+    for at, sums in sorted(found.items()):
+        shown = {m: sums[f"shown mean: {m}"] for m in MEANS}
+        cells = [percent(sums[f"covered mean: {m}"], shown[m]) for m in MEANS]
+        cells.insert(-1, percent(shown["chosen"], sums["trials"]))
+        lines.append([*at, *cells])
+    return lines
+
+
+def other_rows(found: Counts) -> list[list[Any]]:
+    names = [f"{of}: {m}" for of, (_, *methods) in OTHERS.items() for m in methods]
+    lines: list[list[Any]] = [["tasks", "runs", "shape", *names]]
+    for at, sums in sorted(found.items()):
+        keys = [f"{of}: {m}" for of, *methods in OTHERS.values() for m in methods]
+        cells = [percent(sums[f"covered {k}"], sums[f"shown {k}"]) for k in keys]
+        lines.append([*at, *cells])
+    return lines
+
+
+def alike_rows(found: Counts) -> list[list[Any]]:
+    lines: list[list[Any]] = [["tasks", "runs of each", "shape", "told apart"]]
+    for at, sums in sorted(found.items()):
+        lines.append([*at, percent(sums["told apart"], sums["trials"])])
+    return lines
+
+
+def watched_rows(found: Counts) -> list[list[Any]]:
+    lines: list[list[Any]] = [
+        ["true difference", "shape", "rule", "told apart", "runs of each, on average"]
+    ]
+    for at, sums in sorted(found.items()):
+        for rule in RULES:
+            told = percent(sums[f"told apart {rule}"], sums["trials"])
+            used = f"{sums[f'used {rule}'] / sums['trials']:.1f}"
+            lines.append([*at, rule, told, used])
+    return lines
 
 
 def examined() -> str:

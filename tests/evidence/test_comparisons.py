@@ -61,6 +61,9 @@ def test_few_runs_have_no_verdict():
     assert found.verdict == "cannot tell"
     assert math.isnan(found.p)
     assert found.why == "4 runs are too few; 5 of each will do"
+    few = np.random.default_rng(0).normal(size=(3, 5))
+    assert compared(few + 9, few).verdict == "higher"
+    assert "2 runs are too few; 3 of each will do" in compared(few[1:], few).why
 
 
 def test_verdicts():

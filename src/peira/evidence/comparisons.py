@@ -10,11 +10,12 @@ from jaxtyping import Float
 from scipy.special import stdtr
 
 from ..core import BadConfig
+from .intervals import LEAST, TASKS
 from .scores import matrix
 from .statistics import around, Estimate, standing
 
 
-FEWEST = 5  # runs of each from which on a difference has an interval
+FEWEST = 5  # runs of each from which on a difference on few tasks has an interval
 Verdict = str
 
 
@@ -49,7 +50,8 @@ def compared(a: Any, b: Any, *, level: float = 0.95) -> Difference:
         )
     tasks = x.shape[1]
     weights = [1 / tasks] * tasks + [-1 / tasks] * tasks
-    return tested(*standing(weights, *x.T, *y.T), (len(x), len(y)), level=level)
+    found = standing(weights, *x.T, *y.T)
+    return tested(*found, (len(x), len(y)), tasks, level=level)
 
 
 def paired(
@@ -73,7 +75,8 @@ def paired(
     if x.shape != y.shape:
         raise BadConfig("pairs need the same tasks")
     gains = (x - y).mean(axis=1)
-    found = tested(*standing([1.0], gains), (len(x), len(y)), level=level)
+    both = len(x), len(y)
+    found = tested(*standing([1.0], gains), both, x.shape[1], level=level)
     return found._replace(paired=True)
 
 
@@ -82,12 +85,14 @@ def tested(
     error: float,
     freedom: float,
     runs: tuple[int, int],
+    tasks: int,
     *,
     level: float,
 ) -> Difference:
     """A contrast with its interval and its p value, where runs are enough."""
-    if min(runs) < FEWEST:
-        why = f"{min(runs)} runs are too few; {FEWEST} of each will do"
+    need = LEAST if tasks >= TASKS else FEWEST
+    if min(runs) < need:
+        why = f"{min(runs)} runs are too few; {need} of each will do"
         return Difference(Estimate(value, math.nan, math.nan), math.nan, runs, why=why)
     if error == 0:
         p = float(value == 0)
