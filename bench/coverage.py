@@ -15,6 +15,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from peira.evidence.sequential import nominal_level, p_of
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "bench" / "results" / "coverage.jsonl"
 STATED = ROOT / "src" / "peira" / "evidence" / "coverage.json"
-BATCHES, TRIALS, RESAMPLES = 8, 250, 400
+BATCHES, TRIALS, RESAMPLES = 4, 250, 400
 TASKS, RUNS = (1, 9), (3, 5, 10, 20)
 LOOKS = tuple(range(5, 21))
 Cell = dict[str, Any]
@@ -66,6 +67,7 @@ def draw(rng: np.random.Generator, shape: str, trials: int, runs: int, tasks: in
     return SHAPES[shape](rng, (trials, runs, tasks)) * (0.5 + 1.5 * steps) + steps
 
 
+@cache
 def truths(shape: str, tasks: int) -> dict[str, float]:
     """What is estimated: the mean exactly, the others by very many runs."""
     many = draw(np.random.default_rng(0), shape, 1, 400_000 // tasks, tasks)[0]

@@ -141,13 +141,11 @@ def test_what_would_be_enough_is_enough():
             assert interval(normal[1:], of=of).why
 
 
-def test_skewed_scores_have_another_interval_or_none():
+def test_skewed_scores_have_another_interval():
     normal = stats.norm.ppf((np.arange(20) + 0.5) / 20)
     assert interval(normal).method == "t"
     assert interval(normal).estimate == pytest.approx(mean(normal))
     assert interval(np.exp(0.6 * normal)).method == "studentised"
-    heavy = interval(np.exp(2 * normal))
-    assert "a few runs decide the mean" in heavy.why
     many = np.random.default_rng(0).lognormal(size=(6, 9))
     assert interval(many).method == "studentised"
 

@@ -51,7 +51,7 @@ def improvement(*both: Runs) -> Number:
     over tasks: first every task of the one, then every task of the other."""
     half = len(both) // 2
     pairs = zip(both[:half], both[half:], strict=True)
-    return np.mean([wins(a, b) for a, b in pairs], axis=0)
+    return np.mean(np.array([wins(a, b) for a, b in pairs]), axis=0)
 
 
 AGGREGATES: dict[str, Aggregate] = {

@@ -27,7 +27,6 @@ TASKS = 5  # tasks from which on three runs of each are enough
 CELLS = 20  # runs of all tasks together that are enough with fewer tasks
 LEAST = 3  # runs
 SKEWED = 2.0  # standard errors of the skewness of normal scores
-HEAVY = 1.5  # skewness above which the mean of few tasks has no interval
 MEASURED = Path(__file__).parent / "coverage.json"
 Runs = Float[np.ndarray, " run"]
 
@@ -73,15 +72,14 @@ def interval(
         _, low, high = inner.estimate
         return inner._replace(estimate=Estimate(value, target - high, target - low))
     runs, tasks = found.shape
-    lean, known = skewness(found), (of, runs, tasks)
-    if why := too_few(*known) or (of == "mean" and too_skewed(lean, tasks)):
+    if why := too_few(of, runs, tasks):
         return Interval(Estimate(value, math.nan, math.nan), "none", runs, tasks, why)
     if of == "iqm" and tasks >= TASKS:
         return Interval(trimmed(found, level=level), "winsorised t", runs, tasks)
     if of != "mean":
         estimate = bca(AGGREGATES[of], *found.T, level=level)
         return Interval(estimate, "BCa", runs, tasks)
-    if abs(lean) > SKEWED * skewness_error(found.size):
+    if abs(skewness(found)) > SKEWED * skewness_error(found.size):
         return Interval(studentised(*found.T, level=level), "studentised", runs, tasks)
     estimate = contrast([1 / tasks] * tasks, *found.T, level=level)
     return Interval(estimate, "t", runs, tasks)
@@ -104,16 +102,6 @@ def runs_needed_of(of: str, tasks: int) -> int:
     if of == "median":
         return MANY
     return LEAST if tasks >= TASKS else min(MANY, -(-CELLS // tasks))
-
-
-def too_skewed(lean: float, tasks: int) -> str:
-    """Why scores of so much skewness have no interval of a mean."""
-    if tasks >= TASKS or abs(lean) <= HEAVY:
-        return ""
-    return (
-        f"a few runs decide the mean (skewness {lean:.1f}), so that no interval of it "
-        "holds; see the median"
-    )
 
 
 def skewness(scores: Float[np.ndarray, "run task"]) -> float:

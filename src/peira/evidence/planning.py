@@ -6,6 +6,7 @@ import math
 from scipy.special import stdtrit
 
 from ..core import BadConfig
+from .statistics import root
 
 
 MOST = 100_000  # seeds, more than anyone runs
@@ -75,8 +76,6 @@ def visible(
 ) -> float:
     """The least true difference that so many runs of each show with this chance;
     infinite for fewer than two."""
-    from scipy.optimize import brentq
-
     check(1.0, spread, level)
     if runs < 2:
         return math.inf
@@ -84,7 +83,7 @@ def visible(
     top = 1.0
     while short(top) < 0:
         top *= 2
-    return spread * float(brentq(short, 0.0, top))
+    return spread * root(short, top, 0.0)
 
 
 def check(difference: float, spread: float, level: float) -> None:

@@ -48,13 +48,13 @@ def decide(a: Any, b: Any, looks: Sequence[int], *, level: float = 0.95) -> Deci
             f"{min(len(x), len(y))} runs are fewer than the first look's {planned[0]}"
         )
     nominal = nominal_level(planned, level)
-    for n in reached:
-        found = compared(x[:n], y[:n], level=1 - nominal)
+    seen = [compared(x[:n], y[:n], level=1 - nominal) for n in reached]
+    for found in seen:
         if found.verdict != "cannot tell":
             return Decision(found.verdict, found, nominal, 0)
     later = [n for n in planned if n > reached[-1]]
     verdict = "go on" if later else "cannot tell"
-    return Decision(verdict, found, nominal, later[0] if later else 0)
+    return Decision(verdict, seen[-1], nominal, later[0] if later else 0)
 
 
 def checked(looks: Sequence[int]) -> tuple[int, ...]:

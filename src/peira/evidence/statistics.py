@@ -147,8 +147,6 @@ def probability_of_improvement(
     Confidence intervals for an effect size measure based on the Mann-Whitney statistic,
     part 2, method 5. Statistics in Medicine 25.
     """
-    from scipy.optimize import brentq
-
     value, n, m = float(wins(a, b)), len(a), len(b)
     if min(n, m) < 2:
         return Estimate(value, math.nan, math.nan)
@@ -158,9 +156,17 @@ def probability_of_improvement(
         pairs = 1 + more * ((1 - chance) / (2 - chance) + chance / (1 + chance))
         return (value - chance) ** 2 - z2 * chance * (1 - chance) * pairs / (n * m)
 
-    low = float(brentq(beyond, 0.0, value - 1e-9)) if value > 0 else 0.0
-    high = float(brentq(beyond, value + 1e-9, 1.0)) if value < 1 else 1.0
+    low = root(beyond, 0.0, value) if value > 0 else 0.0
+    high = root(beyond, 1.0, value) if value < 1 else 1.0
     return Estimate(value, low, high)
+
+
+def root(function: Callable[[float], float], above: float, below: float) -> float:
+    """Where a function falls from above 0 at one end to below 0 at the other."""
+    for _ in range(100):
+        middle = (above + below) / 2
+        above, below = (middle, below) if function(middle) > 0 else (above, middle)
+    return (above + below) / 2
 
 
 def wins(
