@@ -168,7 +168,8 @@ def stated() -> list[Cell]:
         if row["section"] == "coverage":
             for name, hits in row["covered"].items():
                 of, how = name.split(": ")
-                if (of, how) != ("mean", "BCa"):  # the mean has better intervals
+                # The mean has better intervals than BCa's.
+                if (of, how) != ("mean", "BCa") and row["shown"][name]:
                     at = counts.setdefault((how, row["tasks"], row["runs"]), {})
                     sums = at.setdefault(row["shape"], [0, 0])
                     sums[0] += hits
