@@ -109,7 +109,8 @@ class Sample(eqx.Module):
     """What a replay or a dataset deals out for one update.
 
     `weight` corrects for how the items were drawn (one when uniform); `index` says
-    where they lie, so that the store can heed how surprising they were.
+    where they lie, so that the store can heed how surprising they were. Where windows
+    are padded each step has both, and padding has the weight zero.
     """
 
     steps: Transition

@@ -2,7 +2,17 @@
 
 from .columns import Columns
 from .dataset import check, Dataset
-from .deal import Deal, dealt, Drawn, Queue, Queued, Shelves, sketch
+from .deal import (
+    came_alone,
+    Deal,
+    dealt,
+    Drawn,
+    Outlook,
+    Queue,
+    Queued,
+    Shelves,
+    sketch,
+)
 from .mixture import Mixed, Mixture
 from .read import convert, FORMATS, read, split, write
 from .replay import Prioritised, Replay
@@ -17,6 +27,7 @@ __all__ = [
     "Drawn",
     "Mixed",
     "Mixture",
+    "Outlook",
     "Prioritised",
     "Queue",
     "Queued",
@@ -24,6 +35,7 @@ __all__ = [
     "Rollout",
     "ScaledRewards",
     "Shelves",
+    "came_alone",
     "check",
     "convert",
     "dealt",

@@ -48,7 +48,7 @@ class Shelves(eqx.Module):
     extras: PyTree[Shaped[Arrays, "step ..."]] = ()
     """What else is dealt with every step."""
     end: Int[Arrays, " step"] | None = None
-    """The last row of every step's episode, where goals are drawn."""
+    """The last row of every step's episode, where goals are drawn or windows end."""
 
     @property
     def steps(self) -> int:
@@ -79,6 +79,15 @@ class Drawn(eqx.Module):
     luck: Float[Arrays, "*n"] | None = None
 
 
+class Outlook(eqx.Module):
+    """What was still to come at a step, and how far into its episode it was."""
+
+    to_go: Float[Arrays, "*n"]
+    """The rewards from there to the end of the episode, undiscounted."""
+    time: Int[Arrays, "*n"]
+    """Steps of the episode before it."""
+
+
 class Deal(Source[Shelves, Sample]):
     """Steps of a fixed dataset, drawn uniformly with replacement."""
 
@@ -88,17 +97,28 @@ class Deal(Source[Shelves, Sample]):
     """Consecutive steps per item; None deals single steps without a time axis."""
     top: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     """Only this share of the episodes, those with the highest returns."""
-    hindsight: Literal["none", "reward", "goal"] = "none"
+    hindsight: Literal["none", "reward", "goal", "return"] = "none"
     """What came of a step, dealt with it as its `extras`: the mean reward from there
-    on, or any later observation of its episode."""
+    on, any later observation of its episode, or an `Outlook`."""
+    within: bool = False
+    """Windows end with their episode at the latest. What is missing is padded in front,
+    where the weight, one for every step, is zero. Every step is as likely to be the
+    first."""
 
     def __check_init__(self):
         check_fields(self)
+        if self.within and self.window is None:
+            raise BadConfig("Deal.within = True: say how long a window is")
+
+    @property
+    def span(self) -> int:
+        """Steps that must follow each other in the dataset."""
+        return 1 if self.within or self.window is None else self.window
 
     def shelve(self, data: Dataset) -> Shelves:
         """The dataset as it is dealt from, still on the host."""
         data = best(data, self.top)
-        if data.steps < (self.window or 1):
+        if data.steps < self.span:
             raise BadConfig(
                 f"a dataset of {data.steps} steps is too small for windows of "
                 f"{self.window}"
@@ -111,28 +131,38 @@ class Deal(Source[Shelves, Sample]):
             np.asarray(data.truncated),
             (np.arange(data.steps) + data.episode).astype(np.int32),
             data.legal,
-            mean_to_come(data) if self.hindsight == "reward" else (),
-            last_row(data) if self.hindsight == "goal" else None,
+            came_of(data, self.hindsight),
+            last_row(data) if self.bounded else None,
         )
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it must know where episodes end."""
+        return self.within or self.hindsight == "goal"
 
     def draw(self, steps: int, *, key: Key) -> Drawn:
         """Which of so many steps the next batch holds."""
         k_step, k_goal = jr.split(key) if self.hindsight == "goal" else (key, None)
-        step = jr.randint(k_step, (self.batch,), 0, steps - (self.window or 1) + 1)
+        step = jr.randint(k_step, (self.batch,), 0, steps - self.span + 1)
         if self.window is not None:
             step = step[:, None] + jnp.arange(self.window)[None]
         return Drawn(step, None if k_goal is None else jr.uniform(k_goal, step.shape))
 
     def lookup(self, kept: Shelves, drawn: Drawn) -> Sample:
         """What was drawn, for one update or for many."""
-        steps, first = kept.gather(drawn.step), drawn.step
-        if self.window is not None:
-            first = first[..., 0]
+        step = drawn.step
+        if self.within:
+            step, weight = slid_back(kept, step)
+            index = step
+        else:
+            index = step if self.window is None else step[..., 0]
+            weight = np.ones(index.shape, np.float32)
+        steps = kept.gather(step)
         if kept.end is not None and drawn.luck is not None:
-            row = later(kept.row[drawn.step], kept.end[drawn.step], drawn.luck)
+            row = later(kept.row[step], kept.end[step], drawn.luck)
             goal = jax.tree.map(lambda x: x[row], kept.obs)
             steps = dataclasses.replace(steps, extras=goal)
-        return Sample(steps, np.ones(first.shape, np.float32), first)
+        return Sample(steps, weight, index)
 
     def sample(self, kept: Shelves, *, key: Key) -> Sample:
         return self.lookup(kept, self.draw(kept.steps, key=key))
@@ -141,14 +171,59 @@ class Deal(Source[Shelves, Sample]):
         return kept
 
 
+def slid_back(
+    kept: Shelves, step: Int[Arrays, "*n window"]
+) -> tuple[Int[Arrays, "*n window"], Float[Arrays, "*n window"]]:
+    """Windows moved so that they end with the episode of their first step, if they
+    reached beyond it, and the weight of each step: nothing where one lies before the
+    first, which stands in for it."""
+    if kept.end is None:
+        raise BadConfig("this dataset was shelved without the ends of its episodes")
+    first = step[..., :1]
+    left = kept.end[first] - kept.row[first]
+    step = step - (step.shape[-1] - left).clip(0)
+    return step.clip(first), (step >= first).astype(np.float32)
+
+
+def came_of(data: Dataset, hindsight: str) -> PyTree[Shaped[np.ndarray, " step"]]:
+    """What came of every step; nothing where that is not asked, or drawn later."""
+    match hindsight:
+        case "reward":
+            return mean_to_come(data)
+        case "return":
+            return Outlook(to_come(data).astype(np.float32), elapsed(data))
+    return ()
+
+
+def came_alone(
+    reward: Float[Arrays, " step"], hindsight: str
+) -> PyTree[Shaped[Arrays, " step"]]:
+    """What came of steps that are episodes of their own."""
+    match hindsight:
+        case "reward":
+            return reward
+        case "return":
+            return Outlook(reward, (0 * reward).astype(np.int32))
+    return ()
+
+
+def elapsed(data: Dataset) -> Int[np.ndarray, " step"]:
+    """How many steps of its episode each step has before it."""
+    return (np.arange(data.steps) - data.starts[data.episode]).astype(np.int32)
+
+
+def to_come(data: Dataset) -> Float[np.ndarray, " step"]:
+    """The rewards from each step to the end of its episode."""
+    total = np.cumsum(data.reward, dtype=np.float64)
+    last = data.starts[1:][data.episode] - 1
+    return total[last] - total + np.asarray(data.reward, np.float64)
+
+
 def mean_to_come(data: Dataset) -> Float[np.ndarray, " step"]:
     """The rewards from each step to the end of its episode, divided by how many steps
     the longest episode has left there: an end that comes early earns nothing more."""
-    total = np.cumsum(data.reward, dtype=np.float64)
-    last, first = data.starts[1:][data.episode] - 1, data.starts[data.episode]
-    to_come = total[last] - total + np.asarray(data.reward, np.float64)
-    left = data.lengths.max() - (np.arange(data.steps) - first)
-    return (to_come / left).astype(np.float32)
+    left = data.lengths.max() - elapsed(data)
+    return (to_come(data) / left).astype(np.float32)
 
 
 def last_row(data: Dataset) -> Int[np.ndarray, " step"]:
@@ -204,8 +279,8 @@ def sketch(spec: Spec, deal: Deal) -> Shelves:
         np.zeros(n, bool),
         np.arange(n, dtype=np.int32),
         legal,
-        np.zeros(n, np.float32) if deal.hindsight == "reward" else (),
-        np.full(n, n, np.int32) if deal.hindsight == "goal" else None,
+        came_alone(np.zeros(n, np.float32), deal.hindsight),
+        np.full(n, n, np.int32) if deal.bounded else None,
     )
 
 

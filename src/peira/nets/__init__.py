@@ -1,9 +1,10 @@
 """Network blocks and how they begin."""
 
 from .blocks import Activation, Conv, Ensemble, Impala, LayerNorm, Linear, MLP, PlainCNN
-from .dropout import dropped
+from .dropout import dropped, silenced
 from .encode import Encoder, Vision
-from .initialise import fan_in, he, Initialise, orthogonal
+from .initialise import fan_in, he, Initialise, normal, orthogonal
+from .transformer import Cache, Transformer
 from .vae import VAE
 
 
@@ -11,6 +12,7 @@ __all__ = [
     "MLP",
     "VAE",
     "Activation",
+    "Cache",
     "Conv",
     "Encoder",
     "Ensemble",
@@ -19,9 +21,12 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "PlainCNN",
+    "Transformer",
     "Vision",
     "dropped",
     "fan_in",
     "he",
+    "normal",
     "orthogonal",
+    "silenced",
 ]

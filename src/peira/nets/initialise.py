@@ -35,3 +35,8 @@ def fan_in(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
     (PyTorch's default)."""
     bound = 1 / math.sqrt(math.prod(shape[:-1]))
     return jr.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+def normal(std: float) -> Initialise:
+    """Normal with this standard deviation, whatever the fan-in; 0.02 is GPT-2's."""
+    return lambda key, shape: std * jr.normal(key, shape)

@@ -17,7 +17,7 @@ from ...core import (
     Store,
     Transition,
 )
-from ...data import Deal, Shelves
+from ...data import came_alone, Deal, Shelves
 
 
 class Given(Store[Shelves, Sample]):
@@ -49,8 +49,8 @@ class Given(Store[Shelves, Sample]):
             flat.truncated,
             row,
             pairs(flat.legal, flat.next_legal),
-            flat.reward if self.deal.hindsight == "reward" else (),
-            row + 1 if self.deal.hindsight == "goal" else None,
+            came_alone(flat.reward, self.deal.hindsight),
+            row + 1 if self.deal.bounded else None,
         )
 
     def cut(self, kept: Shelves, lost: Bool[Array, " env"]) -> Shelves:
