@@ -5,16 +5,24 @@ errors, and (by pytest's `--jaxtyping-packages`) every shape in a signature is c
 """
 
 import os
+import shutil
+import tempfile
 
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 # Tests compile far more than they compute: LLVM's optimisations cost 40 % of the time.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# A program that several tests run, or one test in several processes, is compiled once.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    os.path.join(tempfile.gettempdir(), f"peira-programs-{os.getpid()}"),
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import hypothesis
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -26,27 +34,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_unconfigure():
+    """Whoever named the place of the programs removes it: not its workers."""
+    place = os.environ["JAX_COMPILATION_CACHE_DIR"]
+    if place.endswith(f"peira-programs-{os.getpid()}"):
+        shutil.rmtree(place, ignore_errors=True)
+
+
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
-
-
-@pytest.fixture(scope="session")
-def compiled_once(tmp_path_factory):
-    """Programs that several tests run are compiled by the first."""
-    options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def whole_runs():
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, compiled_once):
+def trained(tmp_path_factory):
     """A finished run of two seeds with everything recorded."""
     home = tmp_path_factory.mktemp("runs")
     where = ["--runs", str(home), "--name", "first", "--quiet"]

@@ -36,9 +36,6 @@ from peira.engine.train import train
 from peira.ops import when
 
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
-
 class Adder(Algorithm[Learned, Sample]):
     """Learns one number that every number it is dealt goes into."""
 

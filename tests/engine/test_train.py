@@ -31,9 +31,6 @@ from peira.engine.train import train
 from peira.engine.trainer import pool, Schedule, schedule
 
 
-pytestmark = pytest.mark.usefixtures("compiled_once")  # to start again costs less
-
-
 class At(Sink):
     """Does something once, when a seed's log reaches a step."""
 

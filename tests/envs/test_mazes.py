@@ -12,7 +12,6 @@ from peira.envs import make
 from peira.envs.mazes import chart, MEDIUM, PointMaze, RADIUS, ROOMS, Rooms, UMAZE
 
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
 DRAWINGS = [UMAZE, MEDIUM, ROOMS]
 
 

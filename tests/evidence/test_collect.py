@@ -26,9 +26,6 @@ from peira.evidence.packs.behaviours import Driver, Telling, Walker
 from peira.evidence.packs.collect import collect, join, remembered
 
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
-
 class Stairs(gymnasium.Env):
     """Observes (a number drawn at the reset, steps so far); ends after 4 steps."""
 

@@ -25,7 +25,6 @@ from peira.evidence.packs.recipes import Both, Learned, learned, Logged, Replay
 from peira.evidence.packs.training import chosen, Training
 
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
 TINY = Training(
     "Pendulum-v1",
     "sac",
@@ -42,7 +41,7 @@ def whole_runs(test):
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory, compiled_once):
+def tiny(tmp_path_factory):
     """All kinds of a small Pendulum, trained once."""
     out = tmp_path_factory.mktemp("sets")
     trained = []

@@ -23,5 +23,5 @@ def of_update(algorithm: Algorithm, spec: Spec, *, envs: int = 1) -> Cost:
     """The cost of an update on a batch of this problem."""
     shapes = jax.eval_shape(lambda: outline(algorithm, spec, envs))
     update = lambda learner, batch, key: algorithm.update(learner, batch, key=key)
-    counted = jax.jit(update).lower(**shapes).cost_analysis()
+    counted = jax.jit(update).lower(**shapes).cost_analysis() or {}
     return Cost(counted["flops"], counted["bytes accessed"])
