@@ -316,9 +316,8 @@ class DT(Algorithm[State, Sample]):
     def policy(self, state: State) -> Standardised:
         net = state.net.net
         steps = min(self.context, len(net.clock))
-        return Standardised(
-            Asking(net, state.target, state.scale, steps), state.standard
-        )
+        asking = Asking(net, state.target, state.scale, steps)
+        return Standardised(asking, state.standard)
 
     def update(self, state: State, batch: Sample, *, key: Key) -> tuple[State, Report]:
         steps, count = state.standard.steps(batch.steps), state.count + 1
