@@ -73,7 +73,7 @@ def by_hand(net, x, *, place, there, rotary):
 
     x, dim = real(x), WIDTH // HEADS
     for block in net.blocks:
-        looks = np.array([linear(block.looks, norm(block.before, v)) for v in x])
+        looks = np.array([norm(block.before, v) @ real(block.looks) for v in x])
         looks = looks.reshape(len(x), 3, HEADS, dim)
         new = []
         for i, v in enumerate(x):
@@ -201,7 +201,8 @@ def test_dropout_is_right_on_average_and_off_without_a_key():
 def test_it_begins_as_gpt_2_does():
     net = jax.jit(lambda key: Transformer(64, 1, 1, key=key))(jr.key(0))
     (block,) = net.blocks
-    for layer in (block.looks, block.seen, block.wide, block.narrow):
+    assert np.std(block.looks) == pytest.approx(0.02, rel=0.05)
+    for layer in (block.seen, block.wide, block.narrow):
         assert np.std(layer.weight) == pytest.approx(0.02, rel=0.05)
         assert (np.asarray(layer.bias) == 0).all()
 

@@ -19,6 +19,7 @@ catalogue: dict[str, str] = {
     "cql": "peira.algos.offline.cql:CQL",
     "cql-discrete": "peira.algos.offline.cql_discrete:DiscreteCQL",
     "dqn": "peira.algos.online.dqn:DQN",
+    "dt": "peira.algos.offline.dt:DT",
     "edac": "peira.algos.offline.edac:EDAC",
     "iql": "peira.algos.offline.iql:IQL",
     "kl-control": "peira.algos.offline.kl_control:KLControl",

@@ -13,7 +13,18 @@ from jaxtyping import Array, Bool, PyTree
 
 from .checks import BadConfig, check_fields, Unsupported
 from .spaces import Space
-from .types import Action, Extras, Key, Obs, Outcome, Report, Spec, TimeStep, Transition
+from .types import (
+    Action,
+    Extras,
+    Facts,
+    Key,
+    Obs,
+    Outcome,
+    Report,
+    Spec,
+    TimeStep,
+    Transition,
+)
 
 
 World = TypeVar("World")  # all that changes in an environment
@@ -155,9 +166,20 @@ def keeper(algorithm: Algorithm, spec: Spec) -> Store:
     """How it keeps fresh experience; raises `BadConfig` if it keeps none."""
     store = algorithm.store(spec)
     if not isinstance(store, Store):
-        name = type(algorithm).__name__
-        raise BadConfig(f"{name} learns from a dataset only: name one with --data")
+        raise from_data_only(algorithm)
     return store
+
+
+def known(algorithm: Algorithm, spec: Spec) -> Facts:
+    """What is known of the dataset; raises `BadConfig` where there is none."""
+    if spec.data is None:
+        raise from_data_only(algorithm)
+    return spec.data
+
+
+def from_data_only(algorithm: Algorithm) -> BadConfig:
+    name = type(algorithm).__name__
+    return BadConfig(f"{name} learns from a dataset only: name one with --data")
 
 
 def is_space(x: Any) -> bool:

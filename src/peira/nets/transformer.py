@@ -38,8 +38,9 @@ class Block(eqx.Module):
     """Attention, then a layer four times as wide; both add to what comes in."""
 
     before: LayerNorm
-    looks: Linear
-    """Queries, keys and values in one product."""
+    looks: Float[Array, "width looks"]
+    """Queries, keys and values in one product; the norm's shift is all their bias, for
+    a softmax does not see one of keys alone."""
     seen: Linear
     between: LayerNorm
     wide: Linear
@@ -55,7 +56,7 @@ class Block(eqx.Module):
             n_in, n_out, start, key=fold(key, name)
         )
         self.before, self.between = LayerNorm(width), LayerNorm(width)
-        self.looks = linear(width, 3 * width, "looks")
+        self.looks = start(fold(key, "looks"), (width, 3 * width))
         self.seen = linear(width, width, "seen")
         self.wide = linear(width, 4 * width, "wide")
         self.narrow = linear(4 * width, width, "narrow")
@@ -65,10 +66,9 @@ class Block(eqx.Module):
         self, x: Float[Array, "time width"], place: Int[Array, " time"]
     ) -> tuple[Heads, Heads, Heads]:
         """What every token asks, offers and says."""
-        every = jax.vmap(lambda token: self.looks(self.before(token)))(x)
-        query, key, value = jnp.split(
-            every.reshape(len(x), 3 * self.heads, -1), 3, axis=1
-        )
+        every = jax.vmap(self.before)(x) @ self.looks
+        every = every.reshape(len(x), 3 * self.heads, -1)
+        query, key, value = jnp.split(every, 3, axis=1)
         if self.rotary:
             query, key = rotated(query, place), rotated(key, place)
         return query, key, value
@@ -156,10 +156,10 @@ class Transformer(eqx.Module):
     def begin(self, length: int) -> Cache:
         """Room for so many tokens, none of them there yet."""
         first = self.blocks[0]
-        width = first.looks.weight.shape[0]
+        width = first.looks.shape[0]
         room = jnp.zeros((length, first.heads, width // first.heads))
         rooms = (room,) * len(self.blocks)
-        return Cache(rooms, rooms, jnp.array(0))
+        return Cache(rooms, rooms, jnp.array(0, int))
 
     def extend(
         self, x: Float[Array, "time width"], cache: Cache

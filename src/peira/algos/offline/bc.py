@@ -23,7 +23,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from ...core import (
     Action,
@@ -65,6 +65,7 @@ from ..online.td3 import in_units
 
 LEAST = -7.0  # log of the smallest σ: a thousandth of half the bounds
 Kind = Literal["deterministic", "gaussian"]
+Served = Discrete | MultiDiscrete | Box
 
 
 class Point(eqx.Module):
@@ -91,18 +92,50 @@ class Cloner(eqx.Module):
     encoder: Encoder
     body: MLP
     log_std: Float[Array, " act"] | None
-    action: Discrete | MultiDiscrete | Box = eqx.field(static=True)
+    action: Served = eqx.field(static=True)
 
     def __call__(self, obs: Obs, legal: Any = None) -> Distribution:
         out = self.body(self.encoder(obs))
-        match self.action:
-            case Discrete():
-                return Categorical(out, legal)
-            case MultiDiscrete(nvec):
-                return MultiCategorical(out, nvec, legal)
-        if self.log_std is None:
-            return Point(jnp.tanh(out))
-        return Gaussian(out, jnp.logaddexp(self.log_std, LEAST))
+        return distribution(self.action, out, legal, self.log_std)
+
+
+def distribution(
+    space: Served,
+    out: Float[Array, " out"],
+    legal: Any = None,
+    log_std: Float[Array, " act"] | None = None,
+) -> Distribution:
+    """What a network's output says of what to do; of a Box one action, unless a
+    standard deviation is given."""
+    match space:
+        case Discrete():
+            return Categorical(out, legal)
+        case MultiDiscrete(nvec):
+            return MultiCategorical(out, nvec, legal)
+    if log_std is None:
+        return Point(jnp.tanh(out))
+    return Gaussian(out, jnp.logaddexp(log_std, LEAST))
+
+
+def outputs(space: Served) -> int:
+    """How many numbers a network must say for it."""
+    match space:
+        case Discrete(n):
+            return n
+        case MultiDiscrete(nvec):
+            return sum(nvec)
+    return space.size
+
+
+def decided(
+    pi: Distribution, space: Served, *, key: Key, explore: bool
+) -> Shaped[Array, "..."]:
+    """An action as the environment takes it: any when exploring, the likeliest when
+    showing."""
+    action = pi.sample(key=key) if explore else pi.mode()
+    if isinstance(space, Box):
+        return scale(space, jnp.clip(action, -1.0, 1.0).reshape(space.shape))
+    return action
 
 
 def cloner(
@@ -110,13 +143,7 @@ def cloner(
 ) -> Cloner:
     """A network that has cloned nothing yet."""
     eye = Encoder(spec.obs, init=fan_in, key=fold(key, "eye"), vision=vision)
-    match spec.action:
-        case Discrete(n):
-            size = n
-        case MultiDiscrete(nvec):
-            size = sum(nvec)
-        case box:
-            size = box.size
+    size = outputs(spec.action)
     normal = isinstance(spec.action, Box) and head == "gaussian"
     log_std = jnp.zeros(size) if normal else None
     body = MLP([eye.size, *hidden, size], key=fold(key, "body"))
@@ -135,11 +162,7 @@ class Clone(Policy[tuple[()]]):
         self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
     ) -> tuple[Action, tuple[()], tuple[()]]:
         pi = self.net(t.obs, t.legal)
-        action = pi.sample(key=key) if explore else pi.mode()
-        box = self.net.action
-        if isinstance(box, Box):
-            action = scale(box, jnp.clip(action, -1.0, 1.0).reshape(box.shape))
-        return action, carry, ()
+        return decided(pi, self.net.action, key=key, explore=explore), carry, ()
 
 
 def loss(

@@ -39,6 +39,7 @@ from ...core import (
     Facts,
     is_space,
     Key,
+    known,
     MultiDiscrete,
     Obs,
     Policy,
@@ -200,7 +201,7 @@ class RvS(Algorithm[State, Sample]):
         return Deal(self.batch, hindsight=self.outcome)
 
     def init(self, spec: Spec, *, key: Key) -> State:
-        asked = self._asked(spec, facts(spec))
+        asked = self._asked(spec, known(self, spec))
         size = 1 if self.outcome == "reward" else goal_size(spec, self.entries)
         some = np.full(size, np.inf, np.float32)
         seen = {"outcome": Box(-some, some), "obs": without_goal(spec.obs)}
@@ -208,13 +209,13 @@ class RvS(Algorithm[State, Sample]):
         net = cloner(wider, self.hidden, "gaussian", self.vision, key=key)
         return State(trainable(net, self.tx), asked)
 
-    def _asked(self, spec: Spec, known: Facts) -> Asked:
+    def _asked(self, spec: Spec, facts: Facts) -> Asked:
         standard = Standard.known(spec, use=self.standardise)
         wanted = jnp.asarray(self.target, jnp.float32)[None]
         if self.outcome == "goal":
             wanted = given_goal(spec, standard, self.goal, self.entries)
-        rate = lambda total: jnp.asarray(total / known.longest, jnp.float32)
-        low, high = rate(known.worst), rate(known.best)
+        rate = lambda total: jnp.asarray(total / facts.longest, jnp.float32)
+        low, high = rate(facts.worst), rate(facts.best)
         return Asked(standard, low, high, wanted, self.outcome, self.entries)
 
     def policy(self, state: State) -> Following:
@@ -229,13 +230,6 @@ class RvS(Algorithm[State, Sample]):
             rate=self.learning_rate,
         )
         return State(net, state.asked), report
-
-
-def facts(spec: Spec) -> Facts:
-    """What is known of the dataset; raises `BadConfig` where there is none."""
-    if spec.data is None:
-        raise BadConfig("RvS learns from a dataset only: name one with --data")
-    return spec.data
 
 
 def told(asked: Asked, steps: Transition) -> Transition:

@@ -31,6 +31,10 @@ SMALL: Mapping[str, Any] = {
     "warm_start": 1,
     "samples": 2,
     "quantiles": 2,
+    # of sequence models
+    "width": 8,
+    "layers": 1,
+    "context": 3,
 }
 """For a few rounds of made-up experience."""
 QUICK: Mapping[str, Any] = {
