@@ -24,6 +24,7 @@ from peira.evidence.packs.recipes import Replay
 ROOT = Path(__file__).parent.parent
 TRUST = ROOT / "bench" / "results" / "trust.jsonl"
 OPE = ROOT / "bench" / "results" / "ope.jsonl"
+COSTS = ROOT / "tests" / "costs.json"
 COVERAGE = ROOT / "bench" / "results" / "coverage.jsonl"
 PAGES = {
     "index.md": "README.md",
@@ -40,6 +41,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             markdown = markdown.replace(f"]({root_name})", f"]({page_name})")
     markdown = markdown.replace("<!-- trust -->", trust())
     markdown = markdown.replace("<!-- doctor -->", examined())
+    markdown = markdown.replace("<!-- costs -->", costs())
     markdown = markdown.replace("<!-- checks -->", checks())
     markdown = markdown.replace("<!-- datasets -->", datasets())
     markdown = markdown.replace("<!-- trainings -->", trainings())
@@ -60,6 +62,16 @@ def trust() -> str:
         found.setdefault(row["probe"], []).append(f"{verdict}: {row['saw']}")
     lines = [f"| promise | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {probe} | {' | '.join(saw)} |" for probe, saw in found.items()]
+    return "\n".join(lines)
+
+
+def costs() -> str:
+    """What an update of each algorithm costs, the cheapest first."""
+    rows = json.loads(COSTS.read_text())
+    lines = ["| algorithm | MFLOP | MB read and written, unfused |", "|---|---:|---:|"]
+    for name, row in sorted(rows.items(), key=lambda x: x[1]["flops"]):
+        flops, traffic = row["flops"] / 1e6, row["traffic"] / 1e6
+        lines.append(f"| `{name}` | {flops:,.0f} | {traffic:,.0f} |")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .cli.comparing import compare as compare
     from .cli.doctor import doctor as doctor
     from .cli.exporting import export as export
+    from .cli.profiling import profile as profile
     from .cli.showing import (
         evaluate as evaluate,
         load_policy as load_policy,
@@ -42,6 +43,7 @@ _homes = {
     "load_policy": "cli.showing",
     "make": "envs",
     "ope": "cli.choosing",
+    "profile": "cli.profiling",
     "replay_fault": "cli.showing",
     "resume": "cli.training",
     "select": "cli.choosing",
@@ -63,6 +65,7 @@ __all__ = [
     "load_policy",
     "make",
     "ope",
+    "profile",
     "replay_fault",
     "resume",
     "select",

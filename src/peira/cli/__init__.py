@@ -129,6 +129,12 @@ def parser() -> Parser:
     again = verb("replay-fault", "make a run's recorded faults happen again")
     again.add_argument("path", help="a run, or a seed of one")
 
+    profile = verb("profile", "measure where the time of a run goes")
+    profile.add_argument("run", help="the run's directory")
+    profile.add_argument(
+        "--seconds", type=float, default=2.0, help="of each measurement (2)"
+    )
+
     export_flags(verb("export", "write a policy for use without Peira, and check it"))
     doctor_flags(verb("doctor", DOCTOR))
 

@@ -87,15 +87,7 @@ def resume(
         change(run, changes)
     if run.done:
         return run
-    config = run.config
-    cls = algorithm or get(config["algorithm"])
-    task = Task(
-        rebuild(cls, config["hyper"]),
-        config["env"] if env is None else env,
-        rebuild(Plan, config["plan"]),
-        config.get("env_kwargs", {}),
-        Source.again(config.get("data"), data),
-    )
+    task = task_again(run, env, data, algorithm)
     sinks = usual_sinks() if sinks is None else sinks
     made = [make_sink(sink, run.path) for sink in sinks]
     return task.advance(run, sinks=made, film=film, resume=True)
@@ -172,6 +164,20 @@ def task_of(
         env = source.data.meta["env"]
         env_kwargs = dict(source.data.meta.get("env_kwargs", {})) | env_kwargs
     return Task(algorithm, env, plan, env_kwargs, source)
+
+
+def task_again(
+    run: Run, env: Any, data: Any, algorithm: type[Algorithm] | None
+) -> "Task":
+    """The training that a run is of."""
+    config = run.config
+    return Task(
+        rebuild(algorithm or get(config["algorithm"]), config["hyper"]),
+        config["env"] if env is None else env,
+        rebuild(Plan, config["plan"]),
+        config.get("env_kwargs", {}),
+        Source.again(config.get("data"), data),
+    )
 
 
 class Task(NamedTuple):

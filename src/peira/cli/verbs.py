@@ -20,6 +20,7 @@ from . import (
     exporting,
     judged,
     LATER,
+    profiling,
     showing,
     training,
 )
@@ -96,6 +97,11 @@ def replay_fault(said: Said) -> None:
         table(rows)
     else:
         print(f"{said.path} has no recorded fault")
+
+
+def profile(said: Said) -> None:
+    found = profiling.profile(said.run, seconds=said.seconds)
+    profiling.say(found, path=said.run, json=said.json)
 
 
 def export(said: Said) -> None:

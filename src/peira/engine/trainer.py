@@ -105,10 +105,10 @@ class Trainer:
                     self._keep_faults()
                     done = self.loop.done
                     if due(self.schedule.evaluate, done, last):
-                        self._evaluate()
+                        self.evaluate()
                     stopping = asked_to_stop() or (orphaned() and Terminated)
                     if stopping or due(self.schedule.checkpoint, done, last):
-                        self._save()
+                        self.save()
                     if stopping and (more or done < last):
                         raise stopping
         finally:
@@ -179,7 +179,7 @@ class Trainer:
                     f"last checkpoint in {self.run.path} is intact"
                 )
 
-    def _evaluate(self) -> None:
+    def evaluate(self) -> None:
         for i, (seed, log) in enumerate(zip(self.seeds, self.logs, strict=True)):
             policy = self.beat.algorithm.policy(self.loop.learner(i))
             best = log.best()
@@ -193,7 +193,7 @@ class Trainer:
                     for sink in self.sinks:
                         sink.evaluated(seed, self.step, returns)
 
-    def _save(self) -> None:
+    def save(self) -> None:
         for i, log in enumerate(self.logs):
             tree, meta = self.loop.save(i)
             log.flush()
