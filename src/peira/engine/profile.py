@@ -9,7 +9,7 @@ import dataclasses
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,13 +97,12 @@ def profile(problem: Problem, config: Mapping[str, Any], *, most: float) -> Prof
 def around(trainer: Trainer, most: float) -> dict[str, float]:
     """The parts of a whole run, the largest first."""
     beat, loop = trainer.beat, trainer.loop
-    compiling, each = 0.0, Counter()
+    compiling = 0.0
     if beat.warmup:
         compiling += clock(lambda: loop.advance(beat.warmup))
     compiling += clock(lambda: loop.advance(1))
     steady, spent = inside(trainer, most)
-    each.update(spent)
-    parts = {name: seconds * beat.blocks for name, seconds in each.items()}
+    parts = {name: seconds * beat.blocks for name, seconds in spent.items()}
     compiling = max(0.0, compiling - steady * (1 + beat.warmup))
     for name, what, every in (
         ("evaluation", trainer.evaluate, trainer.schedule.evaluate),
@@ -133,7 +132,8 @@ def inside(trainer: Trainer, most: float) -> tuple[float, dict[str, float]]:
 
 def hosted(trainer: Trainer, most: float) -> tuple[float, dict[str, float]]:
     """The same where every step goes through Python."""
-    loop, spent = trainer.loop, Counter()
+    loop: Any = trainer.loop
+    spent: dict[str, float] = defaultdict(float)
     for owner, name, part in (
         (loop, "_act", "acting"),
         (loop, "_add", "keeping"),
@@ -149,7 +149,7 @@ def hosted(trainer: Trainer, most: float) -> tuple[float, dict[str, float]]:
     return total / blocks, {"updates": 0.0} | each
 
 
-def timed(f: Callable, spent: Counter, part: str) -> Callable:
+def timed(f: Callable, spent: dict[str, float], part: str) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
         out = jax.block_until_ready(f(*args, **kwargs))
