@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from learn import kept
 
 from peira.evidence import (
     bca,
@@ -164,7 +165,7 @@ def stated() -> list[Cell]:
     """What intervals say of themselves: for each method, tasks and runs the coverage
     in the worst and in the best shape."""
     counts: dict[tuple[str, int, int], dict[str, list[int]]] = {}
-    for row in kept():
+    for row in kept(KEPT):
         if row["section"] == "coverage":
             for name, hits in row["covered"].items():
                 of, how = name.split(": ")
@@ -183,12 +184,6 @@ def stated() -> list[Cell]:
     return out
 
 
-def kept() -> list[Cell]:
-    if not KEPT.exists():
-        return []
-    return [json.loads(line) for line in KEPT.read_text().splitlines()]
-
-
 def write() -> None:
     rows = ",\n".join(json.dumps(row) for row in stated())
     STATED.write_text(f"[\n{rows}\n]\n")
@@ -198,7 +193,7 @@ def main(words: list[str]) -> None:
     batches = 0 if words == ["--write"] else int(words[0]) if words else BATCHES
     names = ("section", "shape", "tasks", "runs", "lead", "batch")
     key = lambda row: tuple(str(row.get(name)) for name in names)
-    done = {key(row) for row in kept()}
+    done = {key(row) for row in kept(KEPT)}
     for batch, (i, cell) in itertools.product(range(batches), enumerate(cells())):
         row = cell | {"batch": batch}
         if key(row) in done:

@@ -164,10 +164,11 @@ def scores(run: Run) -> Iterator[dict]:
         yield {"seed": seed, "step": step, "mode": mode, "returns": returns}
 
 
-def kept() -> list[dict]:
-    if not KEPT.exists():
+def kept(path: Path = KEPT) -> list[dict]:
+    """The rows of a file of results; none where there is none yet."""
+    if not path.exists():
         return []
-    return [json.loads(line) for line in KEPT.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def final(lines: Iterable[dict]) -> tuple[int, dict[int, float]]:

@@ -15,11 +15,10 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from learn import peira, ROOT, scores, show
+from learn import kept, peira, ROOT, scores, show
 
 from peira.engine.run import Run
 from peira.evidence import difference, mean
@@ -97,7 +96,7 @@ GRID = [
 def train(data: Set, algorithm: str) -> None:
     """Run one cell of the grid, or the rest of it, and keep its evaluations."""
     cell = f"{data.name}/{algorithm}"
-    if any(line["cell"] == cell for line in kept()):
+    if any(line["cell"] == cell for line in kept(KEPT)):
         return
     if not (SETS / data.name).exists():
         peira("data", "build", data.name, "--out", SETS)
@@ -113,12 +112,6 @@ def train(data: Set, algorithm: str) -> None:
             if line["mode"] == "greedy":
                 row = {"cell": cell, "command": " ".join(words), **line}
                 file.write(json.dumps(row) + "\n")
-
-
-def kept(path: Path = KEPT) -> list[dict]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +144,7 @@ def of_seed(at: dict[int, np.ndarray]) -> tuple[float, float, float]:
 
 def page() -> str:
     """The whole of the page."""
-    ours, theirs = kept(), kept(PEERS)
+    ours, theirs = kept(KEPT), kept(PEERS)
     parts = [INTRODUCTION]
     for data in GRID:
         parts.append(f"## {data.name}\n\n{of_set(data)}")

@@ -10,8 +10,12 @@ from peira.cli import main
 from peira.cli.train import pairs
 from peira.cli.training import name_of, Task
 from peira.core import BadConfig, PeiraError
+from peira.engine import memory
+from peira.engine.fields import rebuild
+from peira.engine.plan import Plan
+from peira.engine.problem import Problem
 from peira.engine.run import Run
-from peira.envs import CartPole, TimeLimit
+from peira.envs import CartPole, shut, TimeLimit
 
 
 def test_a_run_leaves_its_curve_and_its_film(trained):
@@ -29,6 +33,24 @@ def test_the_configuration_repeats_the_run(trained, tmp_path):
     first, second = Run.open(trained), Run.open(tmp_path / "again")
     assert first.config == second.config
     assert first.evaluations().equals(second.evaluations())
+
+
+def test_what_does_not_fit_into_memory_is_not_begun(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(memory, "available", lambda: 10_000)
+    assert main(["train", "dqn", "CartPole-v1", "--runs", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "GiB are free" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_has_begun_is_not_asked_again(monkeypatch, trained):
+    """By then the seeds beside it have taken their part of what was free."""
+    config = Run.open(trained).config
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    plan = rebuild(Plan, config["plan"])
+    world, _ = Problem(PPO(), config["env"], plan, "ppo", {}).open()
+    shut(world)
 
 
 def test_flags_override_the_configuration(trained, tmp_path, capsys):

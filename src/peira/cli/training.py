@@ -16,6 +16,7 @@ from ..core import Algorithm, BadConfig, DataFault, EnvironmentFault, root, unkn
 from ..data import check, Dataset, read
 from ..data.audit import refuse
 from ..engine.fields import hints, plain, rebuild
+from ..engine.memory import check_fits
 from ..engine.plan import Plan
 from ..engine.problem import Problem
 from ..engine.run import Run
@@ -211,8 +212,10 @@ class Task(NamedTuple):
         one = Problem(self.algorithm, self.env, here, "", self.env_kwargs, data)
         world, run = one.open()
         shut(world)
-        jax.eval_shape(lambda: run.algorithm.init(run.spec, key=root(0)))
-        if data is not None:
+        if data is None:
+            check_fits(run, len(self.plan.seeds))
+        else:
+            jax.eval_shape(lambda: run.algorithm.init(run.spec, key=root(0)))
             shut(one.arena())
             if self.plan.online:
                 shut(one.open_online()[0])

@@ -15,15 +15,13 @@ GIB = 2**30
 
 
 def check_fits(beat: Beat, seeds: int) -> None:
-    """Raise `BadConfig` for a run that keeps more than is free: what is learned, and
-    the experience, of all seeds."""
-    free = available()
-    if free is None:
-        return
+    """Raise `PeiraError` for a run that cannot begin, or keeps more than is free: what
+    is learned, and the experience, of all seeds. To be asked once, before any of them
+    has taken its part."""
     start = lambda: unborn(beat.algorithm, beat.spec, beat.store, beat.envs)
     learner, kept = map(size, jax.eval_shape(start))
-    need = seeds * (learner + kept)
-    if need <= free:
+    free = available()
+    if free is None or seeds * (learner + kept) <= free:
         return
     room = free // seeds - learner
     capacity = getattr(beat.algorithm, "capacity", None)
