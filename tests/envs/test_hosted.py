@@ -161,6 +161,25 @@ def test_mujoco_comes_back_bit_for_bit():
         np.testing.assert_array_equal(a[1].obs, b[1].obs)
 
 
+def test_what_mujoco_says_is_passed_on_once_and_leaves_no_file(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    make("HalfCheetah-v5").reset(0)  # a model of an older style
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
+    mujoco = pytest.importorskip("mujoco")
+    broken = """<mujoco><worldbody><body><joint/>
+        <geom size="1" mass="1"/></body></worldbody></mujoco>"""
+    model = mujoco.MjModel.from_xml_string(broken)
+    for _ in range(2):
+        data = mujoco.MjData(model)
+        data.qpos[:] = np.nan
+        mujoco.mj_step(model, data)
+    assert capfd.readouterr().err.count("MuJoCo: ") == 1
+    assert not [*tmp_path.iterdir()]
+
+
 def test_an_environment_that_is_not_deterministic_begins_anew_and_says_so():
     env = make(Restless, envs=2, length=9)
     env.reset(0)

@@ -1,7 +1,9 @@
 """Opening Gymnasium environments: by id, by function, or by example."""
 
 import copy
+import functools as ft
 import importlib
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -168,6 +170,8 @@ def open_id(name: str, kwargs: dict[str, Any]) -> gymnasium.Env:
     entry = spec.entry_point
     try:
         creator = load_env_creator(entry) if isinstance(entry, str) else entry
+        if mujoco := sys.modules.get("mujoco"):
+            mujoco.set_mju_user_warning(pass_on)
         if str(entry).startswith("ale_py"):
             from .atari import open_atari
 
@@ -183,6 +187,14 @@ def open_id(name: str, kwargs: dict[str, Any]) -> gymnasium.Env:
             raise
         reason = str(error).split(" was raised from")[0]
         raise BadConfig(f"{name}: {reason}; given were {', '.join(kwargs)}") from None
+
+
+@ft.cache
+def pass_on(warning: str) -> None:
+    """Say what MuJoCo warns of, once, instead of writing it into a file where the user
+    stands; but not that the models in Gymnasium are of an older style."""
+    if "deprecated" not in warning:
+        print(f"MuJoCo: {warning}", file=sys.stderr)
 
 
 def find(name: str) -> EnvSpec:
