@@ -1,0 +1,114 @@
+"""What is compared: every setting that both sides are given.
+
+`n` is how many steps or updates make a turn, the same for all contestants of a row.
+A target is the smallest ratio to that library, each given its best number of threads.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One comparison."""
+
+    name: str
+    unit: str
+    n: int
+    settings: Mapping[str, Any]
+    targets: Mapping[str, float]
+    rounds: int = 11
+    ours: tuple[str, ...] = ("peira",)
+    """Ways to run our side; the first is the one that the targets are about."""
+
+
+STEPS, UPDATES = "environment steps", "updates"
+REPLAY = {"hidden": [256, 256], "batch": 256, "capacity": 100_000, "warmup": 1_000}
+CHEETAH = {"env": "HalfCheetah-v5", **REPLAY}
+CARTPOLE = {"env": "CartPole-v1", "hidden": [64, 64]}
+# Of PureJaxRL's own script.
+SCRIPT = {"envs": 4, "rollout": 128, "minibatches": 4, "epochs": 4}
+SCRIPT |= {"learning_rate": 2.5e-4, "gamma": 0.99, "gae_lambda": 0.95}
+SCRIPT |= {"entropy_cost": 0.01, "value_cost": 0.5, "max_gradient": 0.5, "clip": 0.2}
+# Of the Zoo's tuned DQN: network, batch, and 128 updates after every 256 steps.
+BATCHED = {"hidden": [256, 256], "batch": 64, "every": 2, "block": 256}
+BATCHED |= {"capacity": 100_000, "warmup": 1_000}
+DATA = {"data": "datasets/halfcheetah-random", "hidden": [256, 256], "batch": 256}
+TOKENS = {"algorithm": "dt", "data": DATA["data"], "batch": 64, "context": 20}
+TOKENS |= {"width": 128, "layers": 3, "heads": 1}
+HOSTED = {"backend": "gymnasium"}
+OURS = ("peira", "peira, overlapped")
+
+
+def fit(name: str, n: int, target: float, **settings: Any) -> Row:
+    """Learning from a dataset."""
+    same = DATA | {"algorithm": name} | settings
+    return Row(name, UPDATES, n, same, {"d3rlpy": target}, rounds=7)
+
+
+ROWS = {
+    row.name: row
+    for row in [
+        Row(
+            "sac HalfCheetah-v5",
+            STEPS,
+            250,
+            {"algorithm": "sac", **CHEETAH},
+            {"sbx": 1.15, "sb3": 2.2},
+            ours=OURS,
+        ),
+        Row(
+            "td3 HalfCheetah-v5",
+            STEPS,
+            400,
+            {"algorithm": "td3", **CHEETAH},
+            {"sbx": 1.15, "sb3": 2.2},
+            ours=OURS,
+        ),
+        Row(
+            "ppo CartPole-v1",
+            STEPS,
+            4 * 128 * 400,
+            {"algorithm": "ppo", **CARTPOLE, **SCRIPT, "backend": "jax"},
+            {"purejaxrl": 1.0},
+        ),
+        Row(
+            "ppo CartPole-v1, theirs stepped by Gymnasium",
+            STEPS,
+            4 * 128 * 20,
+            {"algorithm": "ppo", **CARTPOLE, **SCRIPT, "backend": "jax"},
+            {"sbx": 25.0, "sb3": 25.0},
+        ),
+        Row(
+            "ppo CartPole-v1, Gymnasium, 8 environments",
+            STEPS,
+            8 * 128 * 8,
+            {"algorithm": "ppo", **CARTPOLE, **SCRIPT, **HOSTED, "envs": 8},
+            {"sbx": 1.5, "sb3": 3.0},
+            ours=OURS,
+        ),
+        Row(
+            "dqn CartPole-v1",
+            STEPS,
+            256 * 16,
+            {"algorithm": "dqn", "env": "CartPole-v1", **BATCHED, "backend": "jax"},
+            {"sbx": 1.2, "sb3": 2.0},
+        ),
+        Row(
+            "dqn CartPole-v1, Gymnasium",
+            STEPS,
+            256 * 16,
+            {"algorithm": "dqn", "env": "CartPole-v1", **BATCHED, **HOSTED},
+            {"sbx": 1.2, "sb3": 2.0},
+            ours=OURS,
+        ),
+        fit("bc", 600, 4.0, standardise=False),
+        fit("td3-bc", 400, 2.5),
+        fit("iql", 300, 3.0),
+        fit("bear", 150, 2.0, vae_hidden=[256, 256], matches=4, warm_start=0),
+        fit("cql", 40, 1.3),
+        fit("bcq", 60, 2.0, vae_hidden=[256, 256]),
+        Row("dt", UPDATES, 5, TOKENS, {"d3rlpy": 4.0}, rounds=7),
+    ]
+}

@@ -1,0 +1,102 @@
+"""Stable-Baselines3's side, and SBX's, which is made to be called alike.
+
+Both are given our settings; the network of PPO is one for the policy and one for the
+value in all three. Their classic environments are Gymnasium's, eight side by side in
+one process where nothing else is said.
+"""
+
+import importlib
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from turns import serve
+
+
+MODULES = {"sb3": "stable_baselines3", "sbx": "sbx"}
+
+
+class Model:
+    def __init__(self, library: str, algorithm: str, env: str, threads: int, **rest):
+        torch.set_num_threads(threads)
+        envs = rest.get("envs", 1) if rest.get("backend") != "jax" else 8
+        world = make_vec_env(env, n_envs=envs if algorithm == "ppo" else 1)
+        create = getattr(importlib.import_module(MODULES[library]), algorithm.upper())
+        settings = {"ppo": rollouts, "dqn": values}.get(algorithm, replayed)(rest, envs)
+        if algorithm == "td3":
+            settings["action_noise"] = noise(world.action_space.shape)
+        self.model = create(
+            "MlpPolicy",
+            world,
+            seed=0,
+            device="cpu",
+            policy_kwargs={"net_arch": list(rest["hidden"])},
+            **settings,
+        )
+        self.env = env
+        if "warmup" in rest:
+            self.model.learn(rest["warmup"])
+
+    def go(self, n: int) -> None:
+        self.model.learn(n, reset_num_timesteps=False)
+
+    def score(self) -> float:
+        world = make_vec_env(self.env, n_envs=1, seed=1)
+        return evaluate_policy(self.model, world, n_eval_episodes=10)[0]
+
+
+def noise(shape: tuple[int, ...]) -> Any:
+    from stable_baselines3.common.noise import NormalActionNoise
+
+    return NormalActionNoise(np.zeros(shape), np.full(shape, 0.1))
+
+
+def replayed(rest: dict, envs: int) -> dict[str, Any]:
+    """SAC and TD3: one update per step."""
+    return {
+        "learning_rate": 3e-4,
+        "batch_size": rest["batch"],
+        "buffer_size": rest["capacity"],
+        "learning_starts": rest["warmup"],
+        "train_freq": 1,
+        "gradient_steps": 1,
+    }
+
+
+def values(rest: dict, envs: int) -> dict[str, Any]:
+    """DQN: as many updates per block as ours."""
+    return {
+        "learning_rate": 2.3e-3,
+        "batch_size": rest["batch"],
+        "buffer_size": rest["capacity"],
+        "learning_starts": rest["warmup"],
+        "train_freq": rest["block"],
+        "gradient_steps": rest["block"] // rest["every"],
+        "target_update_interval": 10,
+        "exploration_fraction": 0.16,
+        "exploration_final_eps": 0.04,
+    }
+
+
+def rollouts(rest: dict, envs: int) -> dict[str, Any]:
+    """PPO: batches of the same size."""
+    return {
+        "learning_rate": rest["learning_rate"],
+        "n_steps": rest["rollout"],
+        "batch_size": rest["rollout"] * rest["envs"] // rest["minibatches"],
+        "n_epochs": rest["epochs"],
+        "gamma": rest["gamma"],
+        "gae_lambda": rest["gae_lambda"],
+        "ent_coef": rest["entropy_cost"],
+        "vf_coef": rest["value_cost"],
+        "max_grad_norm": rest["max_gradient"],
+        "clip_range": rest["clip"],
+    }
+
+
+if __name__ == "__main__":
+    gymnasium.logger.min_level = gymnasium.logger.ERROR
+    serve(Model)
