@@ -15,6 +15,7 @@ from ..algos import catalogue, get
 from ..core import Algorithm, BadConfig, DataFault, EnvironmentFault, root, unknown
 from ..data import check, Dataset, read
 from ..data.audit import refuse
+from ..engine.devices import deal
 from ..engine.fields import hints, plain, rebuild
 from ..engine.memory import check_fits
 from ..engine.plan import Plan
@@ -212,6 +213,7 @@ class Task(NamedTuple):
         one = Problem(self.algorithm, self.env, here, "", self.env_kwargs, data)
         world, run = one.open()
         shut(world)
+        deal(self.plan, self.plan.seeds, world)
         if data is None:
             check_fits(run, len(self.plan.seeds))
         else:

@@ -23,6 +23,7 @@ from ..core import (
     Transition,
 )
 from ..ops import choose
+from .devices import place
 from .loop import (
     Account,
     act,
@@ -179,20 +180,30 @@ class Compiled:
         self._start = jax.jit(jax.vmap(start) if many else start)
         self._chunk = jax.jit(chunk, donate_argnums=0, static_argnums=2)
         keys = [root(s) for s in seeds]
-        self.life = self._start(jnp.stack(keys) if many else keys[0])
+        start = self._start(place(jnp.stack(keys) if many else keys[0], beat.where))
+        self.life = place(start, beat.where)
 
     def advance(self, blocks: int) -> list[dict[str, float]]:
         """Go on by some blocks, all of them on the same side of the warm-up; what
         there is to log, for each seed."""
+        self.launch(blocks)
+        return self.collect()
+
+    def launch(self, blocks: int) -> None:
+        """The same without waiting for them."""
         learning = self.done >= self.beat.warmup
-        life, account = self._chunk(self.life, jnp.array(blocks), learning)
+        life, self.account = self._chunk(self.life, jnp.array(blocks), learning)
         self.done += blocks
-        tallies = [self._of(life.tally, i) for i in range(len(self.seeds))]
-        accounts = [self._of(account, i) for i in range(len(self.seeds))]
-        self.failed = [int(a.first) for a in accounts]
+        self.tally = life.tally
         self.life = eqx.tree_at(
             lambda x: x.tally, life, jax.tree.map(jnp.copy, life.tally.forget())
         )
+
+    def collect(self) -> list[dict[str, float]]:
+        """What there is to log of the blocks that were launched last."""
+        tallies = [self._of(self.tally, i) for i in range(len(self.seeds))]
+        accounts = [self._of(self.account, i) for i in range(len(self.seeds))]
+        self.failed = [int(a.first) for a in accounts]
         return [
             tally.read() | together([account])
             for tally, account in zip(tallies, accounts, strict=True)
@@ -218,12 +229,14 @@ class Compiled:
         lives = [tree for tree, _ in saved]
         self.done = saved[0][1]["blocks"]
         many = len(lives) > 1
-        self.life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
+        life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
+        self.life = place(life, self.beat.where)
 
     def endow(self, learners: list[PyTree], old: PyTree, updates: int) -> None:
         """Begin with what was learned in so many updates from a dataset, which is put
         into the mixture."""
         many = len(learners) > 1
+        learners, old = place((learners, old), self.beat.where)
         stack = lambda *x: jnp.stack(x) if many else x[0]
         learner = jax.tree.map(stack, *learners)
         learner = jax.tree.map(jnp.copy, learner)

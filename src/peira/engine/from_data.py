@@ -15,6 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
 
 from ..core import Algorithm, check_serves, fold, Key, root
 from ..data import Dataset, dealt, Drawn, Queue, Queued, Shelves
+from .devices import place
 from .loop import Account, Beat, learn, strong, together
 from .plan import Plan
 
@@ -61,7 +62,7 @@ class FromData:
         self.shelves: Shelves = beat.store.shelve(data)
         self.streams = size(self.shelves) > resident
         if not self.streams:
-            self.shelves = jax.device_put(self.shelves)
+            self.shelves = jax.device_put(self.shelves, beat.where)
         many = len(seeds) > 1
         axis = "seed" if many else None
         source = beat._replace(store=Queued()) if self.streams else beat
@@ -93,7 +94,8 @@ class FromData:
         wide = jax.vmap(chunk, over_seeds, axis_name=axis) if many else chunk
         self._chunk = jax.jit(wide, donate_argnums=0)
         self._draw = jax.jit(jax.vmap(draw) if many else draw)
-        self.life = jax.jit(jax.vmap(start) if many else start)(self.key)
+        begin = jax.jit(jax.vmap(start) if many else start)
+        self.life = place(begin(place(self.key, beat.where)), beat.where)
 
     @property
     def key(self) -> Shaped[PRNGKeyArray, "*seed"]:
@@ -110,14 +112,22 @@ class FromData:
 
     def advance(self, updates: int) -> list[dict[str, float]]:
         """Go on by some updates; what there is to log, for each seed."""
-        accounts = []
+        self.launch(updates)
+        return self.collect()
+
+    def launch(self, updates: int) -> None:
+        """The same without waiting for them."""
+        self.accounts = []
         for kept, n in self._portions(updates):
             self.life, account = self._chunk(self.life, self.key, kept, jnp.array(n))
-            accounts.append(account)
+            self.accounts.append(account)
         self.done += updates
+
+    def collect(self) -> list[dict[str, float]]:
+        """What there is to log of the updates that were launched last."""
         rows = []
         for i in range(len(self.seeds)):
-            own = [self._of(account, i) for account in accounts]
+            own = [self._of(account, i) for account in self.accounts]
             bad = [int(a.first) for a in own if int(a.first) >= 0]
             self.failed[i] = bad[0] if bad else -1
             rows.append(together(own))
@@ -132,7 +142,10 @@ class FromData:
             drawn = jax.device_get(self._draw(self.key, self.life.count))
             at = jnp.zeros(self.life.count.shape, int)
             batches = self.beat.store.lookup(self.shelves, drawn)
-            yield Queue(batches, at), min(self.ahead, updates - first)
+            yield (
+                place(Queue(batches, at), self.beat.where),
+                min(self.ahead, updates - first),
+            )
 
     def _of(self, tree: Any, i: int) -> Any:
         return jax.tree.map(lambda x: x[i], tree) if len(self.seeds) > 1 else tree
@@ -154,7 +167,8 @@ class FromData:
         lives = [tree for tree, _ in saved]
         self.done = saved[0][1]["blocks"]
         many = len(lives) > 1
-        self.life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
+        life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
+        self.life = place(life, self.beat.where)
 
     def close(self) -> None:
         """Nothing to close: the dataset is data."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Sharding
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..core import (
@@ -33,6 +34,7 @@ from ..core import (
 )
 from ..core.spaces import choices, zeros
 from ..ops import refused
+from .devices import share
 from .plan import Plan
 
 
@@ -55,6 +57,8 @@ class Beat(NamedTuple):
     overlap: bool
     on_nan: str
     """What follows when a number in an update is not finite: `stop` or `skip`."""
+    where: Sharding | None = None
+    """The devices, where that is not left to JAX."""
 
     @property
     def stride(self) -> int:
@@ -204,7 +208,7 @@ def learn(
     algorithm, store = beat.algorithm, beat.store
 
     def update(i: Array, learner: PyTree, kept: PyTree) -> tuple[Any, Any, Account]:
-        batch = store.sample(kept, key=fold(key, "sample", i))
+        batch = share(store.sample(kept, key=fold(key, "sample", i)), beat.where)
         new, report = algorithm.update(learner, batch, key=fold(key, "update", i))
         good = refused(new) == refused(learner)
         for value in report.metrics.values():

@@ -49,6 +49,9 @@ class Plan:
     """When a loss or gradient is not finite: stop and say where, or skip the step."""
     resident: Whole = 4000
     """MiB of a dataset that may lie on the device; a larger one is read as needed."""
+    devices: Count | None = None
+    """Devices to spread over, seeds first, then the batches of each; when not given, as
+    many as share the seeds evenly."""
     processes: bool = False
     """Step host environments in a process each."""
     backend: Literal["auto", "jax", "gymnasium"] = "auto"

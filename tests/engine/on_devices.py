@@ -1,0 +1,99 @@
+"""What several devices compute beside what one does, said as one line of JSON; run by
+`test_devices.py`, in a process that has four of them."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from peira import algos
+from peira.core import BadConfig
+from peira.data import Dataset
+from peira.engine.from_data import beat_from
+from peira.engine.loop import beat
+from peira.engine.plan import Plan
+from peira.engine.trainer import loop
+from peira.envs import make
+
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "algos"))
+from tiny_data import rates
+
+
+PPO = algos.get("ppo")(hidden=(4,), rollout=8, minibatches=2, epochs=1)
+BC = algos.get("bc")(hidden=(8,), batch=32)
+CARTPOLE = make("CartPole-v1")
+DATA = rates(np.linspace(0.1, 1, 9))
+
+
+def run(algorithm: Any, world: Any, seeds: tuple[int, ...], devices: int) -> Any:
+    """The loop after some updates."""
+    plan = Plan(steps=10_000, seeds=seeds, devices=devices)
+    if isinstance(world, Dataset):
+        counted = beat_from(algorithm, world, plan)
+    else:
+        counted = beat(algorithm, world.spec, plan, envs=type(algorithm).actors)
+    made = loop(world, counted, seeds, plan)
+    if counted.warmup:
+        made.advance(counted.warmup)
+    made.advance(5)
+    return made
+
+
+def apart(a: Any, i: int, b: Any, j: int) -> float:
+    """The largest difference between what two seeds have learned."""
+    one, two = (jax.tree.leaves(x.learner(k)) for x, k in ((a, i), (b, j)))
+    numbers = [
+        x for x in zip(one, two, strict=True) if x[0].dtype == np.float32 and x[0].size
+    ]
+    return max(float(abs(np.asarray(x) - np.asarray(y)).max()) for x, y in numbers)
+
+
+def compared(algorithm: Any, world: Any) -> dict[str, Any]:
+    """A pair of seeds on one device, beside the same with another pair on a second
+    device, and beside the same on two devices each."""
+    pair = run(algorithm, world, (0, 1), 1)
+    seeds = run(algorithm, world, (0, 1, 2, 3), 2)
+    batches = run(algorithm, world, (0, 1), 4)
+    return {
+        "seeds": max(apart(pair, i, seeds, i) for i in (0, 1)),
+        "batches": max(apart(pair, i, batches, i) for i in (0, 1)),
+        "devices": [devices(seeds), devices(batches)],
+    }
+
+
+def devices(made: Any) -> int:
+    """How many hold what is learned."""
+    seeds = range(len(made.failed))
+    found = [x.devices() for i in seeds for x in jax.tree.leaves(made.learner(i))]
+    return len(set().union(*found))
+
+
+def uneven() -> str:
+    """What is said of a batch that four devices cannot share."""
+    try:
+        run(dataclasses.replace(BC, batch=30), DATA, (0,), 4)
+    except BadConfig as refused:
+        return str(refused)
+    return ""
+
+
+def resumed() -> float:
+    """Four seeds saved on one device and taken up on four."""
+    old = run(BC, DATA, (0, 1, 2, 3), 1)
+    new = run(BC, DATA, (0, 1, 2, 3), 4)
+    new.advance(1)
+    new.restore([old.save(i) for i in range(4)])
+    assert devices(new) == 4
+    return max(apart(old, i, new, i) for i in range(4))
+
+
+if __name__ == "__main__":
+    assert jax.device_count() == 4
+    what = {"ppo": (PPO, CARTPOLE), "bc": (BC, DATA)}
+    found: dict[str, Any] = {name: compared(*case) for name, case in what.items()}
+    print(json.dumps(found | {"uneven": uneven(), "resumed": resumed()}))
