@@ -1,5 +1,6 @@
 """Network blocks and how they begin."""
 
+from .autoregressive import Autoregressive
 from .blocks import Activation, Conv, Ensemble, Impala, LayerNorm, Linear, MLP, PlainCNN
 from .dropout import dropped, silenced
 from .encode import Encoder, Vision
@@ -12,6 +13,7 @@ __all__ = [
     "MLP",
     "VAE",
     "Activation",
+    "Autoregressive",
     "Cache",
     "Conv",
     "Encoder",

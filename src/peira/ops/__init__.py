@@ -1,8 +1,10 @@
 """The mathematics of reinforcement learning as pure functions."""
 
 from .distributions import (
+    Binned,
     Categorical,
     Gaussian,
+    Mixture,
     MultiCategorical,
     scale,
     TanhGaussian,
@@ -40,9 +42,11 @@ from .standard import Standard, Standardised
 
 __all__ = [
     "BestOf",
+    "Binned",
     "Categorical",
     "Critics",
     "Gaussian",
+    "Mixture",
     "Moments",
     "MultiCategorical",
     "Number",
