@@ -2,6 +2,7 @@
 
 from .autoregressive import Autoregressive
 from .blocks import Activation, Conv, Ensemble, Impala, LayerNorm, Linear, MLP, PlainCNN
+from .diffusion import UNet
 from .dropout import dropped, silenced
 from .encode import Encoder, Vision
 from .initialise import fan_in, he, Initialise, normal, orthogonal
@@ -24,6 +25,7 @@ __all__ = [
     "Linear",
     "PlainCNN",
     "Transformer",
+    "UNet",
     "Vision",
     "dropped",
     "fan_in",
