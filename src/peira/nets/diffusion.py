@@ -21,16 +21,17 @@ from .blocks import Linear, MLP
 from .initialise import fan_in
 
 
-GROUPS = 8  # of channels that are normalised together
+GROUPS = 8  # of channels that are normalised together, none of fewer than GROUP
+GROUP = 8
 SLOWEST = 10_000.0  # of the waves that tell a step
-Sequence: TypeAlias = Float[Array, "time channel"]
+Sequence: TypeAlias = Float[Array, "_time _channel"]
 
 
 class Conv1D(eqx.Module):
     """A convolution over time, channels last: of every number, of every `stride`-th, or
     with `spread - 1` zeros between two."""
 
-    weight: Float[Array, "size in out"]
+    weight: Float[Array, "size n_in n_out"]
     bias: Float[Array, " out"]
     stride: int = eqx.field(static=True)
     spread: int = eqx.field(static=True)
@@ -75,7 +76,7 @@ class GroupNorm(eqx.Module):
         self.scale, self.shift = jnp.ones(channels), jnp.zeros(channels)
 
     def __call__(self, x: Sequence) -> Sequence:
-        groups = x.reshape(len(x), GROUPS, -1)
+        groups = x.reshape(len(x), min(GROUPS, x.shape[-1] // GROUP), -1)
         mean = groups.mean(axis=(0, 2), keepdims=True)
         var = groups.var(axis=(0, 2), keepdims=True)
         even = ((groups - mean) * jax.lax.rsqrt(var + 1e-5)).reshape(x.shape)
@@ -196,10 +197,10 @@ def waves(time: Int[Array, ""], n: int) -> Float[Array, " n"]:
 
 
 def check_sizes(widths: tuple[int, ...], kernel: int, embedding: int) -> None:
-    if not widths or any(w % GROUPS for w in widths):
+    if not widths or any(w % GROUP for w in widths):
         raise BadConfig(
-            f"a U-Net of widths {widths}: its channels are normalised in {GROUPS} "
-            f"groups; choose multiples of {GROUPS}"
+            f"a U-Net of widths {widths}: its channels are normalised in groups; "
+            f"choose multiples of {GROUP}"
         )
     if kernel % 2 == 0:
         raise BadConfig(f"kernel = {kernel}: a window has a middle; choose an odd one")

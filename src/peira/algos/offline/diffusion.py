@@ -174,7 +174,8 @@ class State(eqx.Module):
     """The copy that acts."""
     standard: Standard
     count: Int[Array, ""]
-    updates: int = eqx.field(static=True)
+    horizon: Int[Array, ""]
+    """Updates the run intends."""
 
 
 class DiffusionPolicy(Algorithm[State, Sample]):
@@ -244,7 +245,8 @@ class DiffusionPolicy(Algorithm[State, Sample]):
         standard = Standard.known(spec, use=self.standardise)
         slow = jax.tree.map(jnp.copy, net)
         count = jnp.array(0, int)
-        return State(trainable(net, self.tx), slow, standard, count, spec.updates)
+        horizon = jnp.array(spec.updates, int)
+        return State(trainable(net, self.tx), slow, standard, count, horizon)
 
     def policy(self, state: State) -> Standardised:
         net = state.slow
@@ -271,19 +273,21 @@ class DiffusionPolicy(Algorithm[State, Sample]):
             value = loss(net, seen, plan, kept, key=key)
             return value, value
 
-        size = paced(state.count, self.warmup, state.updates)
+        size = paced(state.count, self.warmup, state.horizon)
         net, value = descend(self.tx, state.net, error, rate=self.learning_rate * size)
         speed = jnp.maximum(count - 1, 1) ** -jnp.asarray(self.slowing)
         slow = polyak(state.slow, net.net, jnp.maximum(speed, LEAST))
-        new = State(net, slow, state.standard, count, state.updates)
+        new = State(net, slow, state.standard, count, state.horizon)
         return new, Report({"loss": value})
 
 
-def paced(count: Int[Array, ""], warmup: int, updates: int) -> Float[Array, ""]:
+def paced(
+    count: Int[Array, ""], warmup: int, updates: Int[Array, ""]
+) -> Float[Array, ""]:
     """The share of the step size after so many updates: up in a line, down in a
     cosine."""
     rising = count / warmup
-    gone = jnp.clip((count - warmup) / max(1, updates - warmup), 0.0, 1.0)
+    gone = jnp.clip((count - warmup) / jnp.maximum(1, updates - warmup), 0.0, 1.0)
     falling = (1 + jnp.cos(jnp.pi * gone)) / 2
     return jnp.where(count < warmup, rising, falling)
 
