@@ -83,15 +83,15 @@ def test_three_updates_are_the_papers():
     m = v = jax.tree.map(np.zeros_like, net)
     slope = jax.jit(jax.grad(lambda n, s, p, k: loss(n, s, p, kept, key=k)))
     for t in range(1, 7):
-        batch, key = windows(t), jr.key(t)
+        batch = windows(t)
         f32 = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), net)
-        answer = lambda *given, f32=f32: np.asarray(
-            f32(*[jnp.asarray(x, jnp.float32) for x in given])
+        answer = lambda x, time, seen, f32=f32: np.asarray(
+            f32(jnp.asarray(x, jnp.float32), time, jnp.asarray(seen, jnp.float32))
         )
-        wanted = slow_loss(answer, batch, key) if t < 4 else None
+        wanted = slow_loss(answer, batch, jr.key(t)) if t < 4 else None
         unit = jnp.asarray((batch.steps.action + 1) / 2 - 1)
         seen = (batch.steps.obs[:, :O] - MEAN[None, None]) / (STD[None, None] + 1e-3)
-        g = exact(slope(f32, seen, unit, key))
+        g = exact(slope(f32, seen, unit, jr.key(t)))
         m = jax.tree.map(lambda m, g: 0.95 * m + 0.05 * g, m, g)
         v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
         # up over 2 updates, then down over the other 6 of 8
@@ -104,7 +104,7 @@ def test_three_updates_are_the_papers():
         net = jax.tree.map(move, net, m, v)
         decay = 0.0 if t <= 2 else 1 - (1 + (t - 2)) ** -0.75
         slow = jax.tree.map(lambda s, n, d=decay: d * s + (1 - d) * n, slow, net)
-        state, report = update(state, batch, key)
+        state, report = update(state, batch, jr.key(t))
         if wanted is not None:
             assert report.metrics["loss"] == pytest.approx(wanted, rel=1e-5)
         assert_close(state.net.net, net, rtol=1e-3, atol=1e-5)
@@ -235,18 +235,17 @@ def test_two_ways_around_an_obstacle_are_kept_apart():
 
     @jax.jit
     @jax.vmap
-    def walk(far, key):
-        def step(carry, now):
-            i, k = now
+    def walk(far, seed):
+        def step(carry, i):
+            k = jr.fold_in(jr.key(seed), i)
             t = TimeStep(far[None], jnp.zeros(()), i == 0)
             action, carry, _ = policy(carry, t, key=k, explore=True)
             return carry, action[0]
 
-        keys = jr.split(key, 4)
-        return jax.lax.scan(step, policy.begin(), (jnp.arange(4), keys))[1]
+        return jax.lax.scan(step, policy.begin(), jnp.arange(4))[1]
 
     for far in (0.45, 0.75):
-        found = np.asarray(walk(jnp.full(200, far), jr.split(jr.key(0), 200)))
+        found = np.asarray(walk(jnp.full(200, far), jnp.arange(200)))
         assert abs((found[:, 0] > 0).mean() - 0.5) < 0.25
         assert (np.sign(found) == np.sign(found[:, :1])).mean() > 0.97
         assert np.median(abs(found)) == pytest.approx(far, abs=0.08)

@@ -146,8 +146,8 @@ class UNet(eqx.Module):
         told, many = told + embedding, len(widths) - 1
         sizes = [channels, *widths]
 
-        def pair(n_in: int, n_out: int, *name: str | int) -> tuple[Told, Told]:
-            one = lambda n, i: Told(n, n_out, told, kernel, key=fold(key, *name, i))
+        def pair(n_in: int, n_out: int, name: str, i: int) -> tuple[Told, Told]:
+            one = lambda n, j: Told(n, n_out, told, kernel, key=fold(key, name, i, j))
             return one(n_in, 0), one(n_out, 1)
 
         between = lambda n, window, name, **how: Conv1D(
@@ -160,7 +160,7 @@ class UNet(eqx.Module):
         )
         self.down = tuple(pair(sizes[i], w, "down", i) for i, w in enumerate(widths))
         self.halve = tuple(between(w, 3, "halve", stride=2) for w in widths[:-1])
-        self.middle = pair(widths[-1], widths[-1], "middle")
+        self.middle = pair(widths[-1], widths[-1], "middle", 0)
         self.up = tuple(
             pair(2 * widths[i + 1], widths[i], "up", i) for i in reversed(range(many))
         )

@@ -143,7 +143,7 @@ class Planner(Policy[Plan]):
         later = jax.tree.map(roll, carry.seen, t.obs)
         first = jax.tree.map(fill, carry.seen, t.obs)
         seen = jax.tree.map(lambda x, y: jnp.where(t.first, x, y), first, later)
-        due = t.first | (carry.done % self.executed == 0)
+        due = jnp.asarray(t.first) | (carry.done % self.executed == 0)
         noise = jr.normal(key, self.noise.shape) if explore else self.noise
         make = lambda given: given[0].planned(*given[1:])
         actions = renewed(due, make, (self, seen, noise), carry.actions)
