@@ -50,6 +50,8 @@ ACTIONS = {
 
 def log_likelihood(kind, head, net, obs, action, legal):
     """Of every item of a batch."""
+    if head == "binned":
+        return binned(net.body.members, obs, (action + 1) / 2 - 1)
     out, rows = mlp(net.body, obs), np.arange(len(obs))
     if kind == "discrete":
         return log_softmax(np.where(legal, out, -1e9))[rows, action.astype(int)]
@@ -57,11 +59,38 @@ def log_likelihood(kind, head, net, obs, action, legal):
         parts = [log_softmax(out[:, :2]), log_softmax(out[:, 2:])]
         return sum(p[rows, action[:, i].astype(int)] for i, p in enumerate(parts))
     unit = (action + 1) / 2 - 1  # of bounds -1 and 3
+    if head == "mixture":
+        return mixed(out, unit)
     if head == "deterministic":
         return -((np.tanh(out) - unit) ** 2).mean(axis=-1)
     std = np.exp(net.log_std) + np.exp(-7)
     z = (unit - out) / std
     return (-0.5 * z**2 - np.log(std) - 0.5 * np.log(2 * np.pi)).sum(axis=-1)
+
+
+def mixed(out, unit):
+    """Of two normals: their weights, their means, their spreads."""
+    total = 0.0
+    for k in range(2):
+        weight = np.exp(log_softmax(out[:, :2]))[:, k]
+        mean = np.tanh(out[:, 2 + 2 * k : 4 + 2 * k])
+        std = np.exp(out[:, 6 + 2 * k : 8 + 2 * k]) + np.exp(-7)
+        density = np.exp(-0.5 * ((unit - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
+        total = total + weight * density.prod(axis=-1)
+    return np.log(total)
+
+
+def binned(members, obs, unit):
+    """Of -1, 0 or 1 for each of two entries, the second told the first."""
+    rows, nearest = np.arange(len(obs)), np.rint(unit).astype(int) + 1
+    told = [np.zeros((len(obs), 6)), np.zeros((len(obs), 6))]
+    told[1][rows, nearest[:, 0]] = 1
+    total = 0.0
+    for i in range(2):
+        net = jax.tree.map(lambda x, i=i: x[i], members)
+        logits = mlp(net, np.concatenate([obs, told[i]], axis=-1))
+        total = total + log_softmax(logits)[rows, nearest[:, i]]
+    return total
 
 
 def batch_of(kind, seed, extras=()):
@@ -107,6 +136,8 @@ def standardised(x):
     [
         ("box", "deterministic"),
         ("box", "gaussian"),
+        ("box", "mixture"),
+        ("box", "binned"),
         ("discrete", "deterministic"),
         ("multi", "deterministic"),
     ],
@@ -115,7 +146,7 @@ def test_bc(kind, head):
     """Three steps up the likelihood, with what is illegal left out."""
     spec = Spec(SEEN, ACTIONS[kind][0], masked=kind == "discrete", data=FACTS)
     batches = [batch_of(kind, i) for i in range(3)]
-    before, after = updated(BC(**CLONING, head=head), spec, batches)
+    before, after = updated(BC(**CLONING, head=head, modes=2, bins=3), spec, batches)
     wanted = cloned(before, batches, kind, head, lambda s: standardised(s.obs))
     assert_close(after, wanted, **TIGHT)
 

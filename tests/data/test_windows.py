@@ -104,3 +104,41 @@ def test_a_sketch_has_the_shapes_of_what_is_dealt(window):
 def test_a_window_within_an_episode_has_a_length():
     with pytest.raises(BadConfig, match="how long a window is"):
         Deal(4, within=True)
+
+
+def around_by_hand(data, drawn, window, before):
+    """One window, step by step: the nearest step of the same episode, and which are
+    real."""
+    e = data.episode[drawn]
+    span = range(data.starts[e], data.starts[e + 1])
+    wanted = range(drawn - before, drawn - before + window)
+    return [min(max(t, span[0]), span[-1]) for t in wanted], [t in span for t in wanted]
+
+
+@pytest.mark.parametrize(("window", "before"), [(1, 0), (3, 1), (4, 3), (8, 2), (2, 5)])
+def test_windows_around_a_step_stay_in_its_episode(window, before):
+    data = made({"a": VECTOR, "b": IMAGE}, Discrete(4), LENGTHS, masked=True)
+    deal = Deal(400, window, before=before)
+    kept = deal.shelve(data)
+    drawn = jax.device_get(deal.draw(kept.steps, key=jr.key(0)))
+    batch = deal.lookup(kept, drawn)
+    assert set(drawn.step[:, 0]) == set(range(data.steps))
+    pairs = [around_by_hand(data, t, window, before) for t in drawn.step[:, 0]]
+    step, real = (np.array(x) for x in zip(*pairs, strict=True))
+    np.testing.assert_array_equal(batch.index, step)
+    np.testing.assert_array_equal(batch.weight, real)
+    for x, y in zip(
+        *map(jax.tree.leaves, (batch.steps, data.gather(step))), strict=True
+    ):
+        np.testing.assert_array_equal(x, y)
+    on_device = jax.jit(lambda k, d: deal.lookup(k, d))(jax.device_put(kept), drawn)
+    for x, y in zip(*map(jax.tree.leaves, (batch, on_device)), strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y)
+
+
+def test_windows_around_a_step_need_a_length_and_no_other_end():
+    with pytest.raises(BadConfig, match=r"Deal.before = 0: say how long"):
+        Deal(5, before=0)
+    with pytest.raises(BadConfig, match="windows that reach back"):
+        Deal(5, 3, within=True, before=0)

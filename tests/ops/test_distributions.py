@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from peira.core import Box
+from peira.nets import Autoregressive
 from peira.ops import (
+    Binned,
     Categorical,
     Gaussian,
+    Mixture,
     MultiCategorical,
     scale,
     TanhGaussian,
@@ -108,6 +111,60 @@ def test_multi_categorical_is_the_product():
     masked = MultiCategorical(jnp.asarray(logits, float), nvec, legal)
     draws = jax.vmap(lambda k: masked.sample(key=k))(jr.split(jr.key(0), 500))
     assert set(map(tuple, np.asarray(draws).tolist())) == {(0, 0), (0, 1)}
+
+
+def test_a_mixture_is_the_weighted_sum_of_its_normals():
+    rng = np.random.default_rng(0)
+    logits, mean, log_std = rng.normal(size=3), *0.5 * rng.normal(size=(2, 3, 2))
+    pi = Mixture(*(jnp.asarray(x, float) for x in (logits, mean, log_std)))
+    weight = np.exp(logits) / np.exp(logits).sum()
+    each = lambda x: density(mean, np.exp(log_std), x).prod(axis=-1)
+    wanted = lambda x: np.log((weight * each(x)).sum())
+    for x in rng.normal(size=(5, 2)):
+        assert pi.log_prob(jnp.asarray(x, float)) == pytest.approx(wanted(x), abs=1e-5)
+    far = np.array([8.0, -8.0])  # where every density is zero in float32
+    assert pi.log_prob(jnp.asarray(far, float)) == pytest.approx(wanted(far), rel=1e-5)
+    draws = jax.vmap(lambda k: pi.sample(key=k))(jr.split(jr.key(0), 5000))
+    total = weight @ mean
+    spread = weight @ (np.exp(2 * log_std) + mean**2) - total**2
+    np.testing.assert_allclose(draws.mean(axis=0), total, atol=0.06)
+    np.testing.assert_allclose(draws.var(axis=0), spread, rtol=0.1)
+    best = max(mean, key=wanted)
+    np.testing.assert_allclose(pi.mode(), best, rtol=1e-6)
+
+
+def test_bins_in_turn_are_a_distribution_over_their_grid():
+    """All 27 have a probability each, with which they are drawn; which is the product
+    of conditional ones, so an entry's hangs on the ones before and on no later one."""
+    net = Autoregressive(2, 3, 3, (8,), key=jr.key(0))
+    net = jax.tree.map(lambda x: 3 * x, net)  # so that they have opinions
+    pi = Binned(net, jnp.array([0.3, -0.8]))
+    points = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=3)), np.float32)
+    p = np.exp(jax.vmap(pi.log_prob)(points))
+    assert p.sum() == pytest.approx(1, abs=1e-5)
+    assert np.ptp(p) > 0.05
+    draws = jax.jit(jax.vmap(lambda k: pi.sample(key=k)))(jr.split(jr.key(1), 8000))
+    digits = np.rint(np.asarray(draws) + 1) @ [9, 3, 1]
+    seen = np.bincount(digits.astype(int), minlength=27) / 8000
+    np.testing.assert_allclose(seen, p, atol=4 * np.sqrt(0.25 / 8000))
+    logits = jax.vmap(lambda c: net(pi.features, c))(jnp.rint(points + 1).astype(int))
+    cube = np.asarray(logits).reshape(3, 3, 3, 3, 3)  # of each three choices
+    assert (cube[..., 0, :] == cube[:1, :1, :1, 0]).all()
+    assert (cube[:, :, :, 1] == cube[:, :1, :1, 1]).all()
+    assert np.ptp(cube[:, 0, 0, 1, 0]) > 0.1
+    assert np.ptp(cube[0, :, 0, 2, 0]) > 0.1
+    greedy = [np.argmax(cube[0, 0, 0, 0])]
+    greedy += [np.argmax(cube[greedy[0], 0, 0, 1])]
+    greedy += [np.argmax(cube[*greedy, 0, 2])]
+    np.testing.assert_array_equal(pi.mode(), np.array(greedy) - 1)
+
+
+def test_what_lies_between_bins_counts_as_the_nearer():
+    pi = Binned(Autoregressive(1, 1, 5, (), key=jr.key(0)), jnp.ones(1))
+    likely = lambda x: pi.log_prob(jnp.array([x]))
+    assert likely(0.26) == likely(0.5) == likely(0.74) != likely(0.76)
+    assert likely(1.7) == likely(1.0)
+    assert likely(-1.7) == likely(-1.0)
 
 
 bound = st.floats(-1e6, 1e6, width=32)

@@ -15,6 +15,7 @@ from peira.ops import (
     Moments,
     polyak,
     refused,
+    renewed,
     settle,
     stride,
     trainable,
@@ -98,6 +99,29 @@ def test_when_and_choose():
     )
     assert picked["a"].tolist() == [1, 0]
     assert picked["b"].tolist() == [[1, 1, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("due", [[0, 1, 0], [0, 0, 0], [1, 1, 1]])
+def test_renewed_is_made_where_it_is_due_and_only_if_it_is_anywhere(due):
+    due, given, old = jnp.array(due, bool), jnp.arange(3.0), jnp.full(3, -1.0)
+    made = []
+
+    def make(x):
+        jax.debug.callback(lambda v: made.append(float(v)), x)
+        return x + 10
+
+    wanted = np.where(due, given + 10, old)
+    one = lambda d, g, o: renewed(d, make, g, o)
+    found = jax.jit(jax.vmap(one))(due, given, old)
+    jax.effects_barrier()
+    np.testing.assert_array_equal(found, wanted)
+    assert sorted(made) == ([0.0, 1.0, 2.0] if due.any() else [])
+    shared = jax.vmap(one, in_axes=(0, None, None))(due, given[2], old[0])
+    np.testing.assert_array_equal(shared, np.where(due, 12, -1))
+    alone = [jax.jit(one)(d, g, o) for d, g, o in zip(due, given, old, strict=True)]
+    np.testing.assert_array_equal(jnp.stack(alone), wanted)
+    twice = jax.vmap(jax.vmap(one))(*(x[None] for x in (due, given, old)))
+    np.testing.assert_array_equal(twice[0], wanted)
 
 
 def test_mean_metrics():

@@ -18,6 +18,7 @@ catalogue: dict[str, str] = {
     "brac": "peira.algos.offline.brac:BRAC",
     "cql": "peira.algos.offline.cql:CQL",
     "cql-discrete": "peira.algos.offline.cql_discrete:DiscreteCQL",
+    "diffusion-policy": "peira.algos.offline.diffusion:DiffusionPolicy",
     "dqn": "peira.algos.online.dqn:DQN",
     "dt": "peira.algos.offline.dt:DT",
     "edac": "peira.algos.offline.edac:EDAC",

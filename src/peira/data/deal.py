@@ -27,6 +27,7 @@ from ..core import (
     Spec,
     Store,
     Transition,
+    Whole,
     zeros,
 )
 from ..core.spaces import choices
@@ -49,6 +50,8 @@ class Shelves(eqx.Module):
     """What else is dealt with every step."""
     end: Int[Arrays, " step"] | None = None
     """The last row of every step's episode, where goals are drawn or windows end."""
+    start: Int[Arrays, " step"] | None = None
+    """The first row of it, where windows reach back."""
 
     @property
     def steps(self) -> int:
@@ -104,16 +107,24 @@ class Deal(Source[Shelves, Sample]):
     """Windows end with their episode at the latest. What is missing is padded in front,
     where the weight, one for every step, is zero. Every step is as likely to be the
     first."""
+    before: Whole | None = None
+    """Windows begin so many steps before the one that was drawn. Where its episode does
+    not reach, its nearest step stands in, with the weight zero."""
 
     def __check_init__(self):
         check_fields(self)
-        if self.within and self.window is None:
-            raise BadConfig("Deal.within = True: say how long a window is")
+        if self.within and self.before is not None:
+            raise BadConfig("Deal.within = True: windows that reach back end anywhere")
+        if (self.within or self.before is not None) and self.window is None:
+            name = "within" if self.within else "before"
+            value = getattr(self, name)
+            raise BadConfig(f"Deal.{name} = {value}: say how long a window is")
 
     @property
     def span(self) -> int:
         """Steps that must follow each other in the dataset."""
-        return 1 if self.within or self.window is None else self.window
+        free = self.within or self.before is not None
+        return 1 if free or self.window is None else self.window
 
     def shelve(self, data: Dataset) -> Shelves:
         """The dataset as it is dealt from, still on the host."""
@@ -133,12 +144,13 @@ class Deal(Source[Shelves, Sample]):
             data.legal,
             came_of(data, self.hindsight),
             last_row(data) if self.bounded else None,
+            None if self.before is None else first_row(data),
         )
 
     @property
     def bounded(self) -> bool:
         """Whether it must know where episodes end."""
-        return self.within or self.hindsight == "goal"
+        return self.within or self.before is not None or self.hindsight == "goal"
 
     def draw(self, steps: int, *, key: Key) -> Drawn:
         """Which of so many steps the next batch holds."""
@@ -153,6 +165,9 @@ class Deal(Source[Shelves, Sample]):
         step = drawn.step
         if self.within:
             step, weight = slid_back(kept, step)
+            index = step
+        elif self.before is not None:
+            step, weight = clamped(kept, step, self.before)
             index = step
         else:
             index = step if self.window is None else step[..., 0]
@@ -183,6 +198,22 @@ def slid_back(
     left = kept.end[first] - kept.row[first]
     step = step - (step.shape[-1] - left).clip(0)
     return step.clip(first), (step >= first).astype(np.float32)
+
+
+def clamped(
+    kept: Shelves, step: Int[Arrays, "*n window"], before: int
+) -> tuple[Int[Arrays, "*n window"], Float[Arrays, "*n window"]]:
+    """Windows that begin so many steps before their first, and the weight of each step:
+    nothing where the episode does not reach, whose nearest step stands in for it."""
+    if kept.end is None or kept.start is None:
+        raise BadConfig("this dataset was shelved without the ends of its episodes")
+    drawn = step[..., :1]
+    here = kept.row[drawn]
+    least = drawn - (here - kept.start[drawn])
+    most = drawn + (kept.end[drawn] - here) - 1
+    wanted = step - before
+    inside = (wanted >= least) & (wanted <= most)
+    return wanted.clip(least, most), inside.astype(np.float32)
 
 
 def came_of(data: Dataset, hindsight: str) -> PyTree[Shaped[np.ndarray, " step"]]:
@@ -229,6 +260,11 @@ def mean_to_come(data: Dataset) -> Float[np.ndarray, " step"]:
 def last_row(data: Dataset) -> Int[np.ndarray, " step"]:
     """The row of the last observation of each step's episode."""
     return (data.starts[1:] + np.arange(data.episodes))[data.episode].astype(np.int32)
+
+
+def first_row(data: Dataset) -> Int[np.ndarray, " step"]:
+    """The row of the first observation of each step's episode."""
+    return (data.starts[:-1] + np.arange(data.episodes))[data.episode].astype(np.int32)
 
 
 def later(
@@ -281,6 +317,7 @@ def sketch(spec: Spec, deal: Deal) -> Shelves:
         legal,
         came_alone(np.zeros(n, np.float32), deal.hindsight),
         np.full(n, n, np.int32) if deal.bounded else None,
+        None if deal.before is None else np.zeros(n, np.int32),
     )
 
 

@@ -1,6 +1,8 @@
 """Network blocks and how they begin."""
 
+from .autoregressive import Autoregressive
 from .blocks import Activation, Conv, Ensemble, Impala, LayerNorm, Linear, MLP, PlainCNN
+from .diffusion import UNet
 from .dropout import dropped, silenced
 from .encode import Encoder, Vision
 from .initialise import fan_in, he, Initialise, normal, orthogonal
@@ -12,6 +14,7 @@ __all__ = [
     "MLP",
     "VAE",
     "Activation",
+    "Autoregressive",
     "Cache",
     "Conv",
     "Encoder",
@@ -22,6 +25,7 @@ __all__ = [
     "Linear",
     "PlainCNN",
     "Transformer",
+    "UNet",
     "Vision",
     "dropped",
     "fan_in",

@@ -11,6 +11,7 @@ import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core import Box, Key
+from ..nets.autoregressive import Autoregressive, Pick
 
 
 NEVER = -1e9  # a logit so low that its softmax is exactly zero in float32
@@ -133,3 +134,54 @@ class TanhGaussian(eqx.Module):
 
     def mode(self) -> Float[Array, " act"]:
         return jnp.tanh(self.mean)
+
+
+class Mixture(eqx.Module):
+    """One of several normals, each with independent entries. Bishop, 1994."""
+
+    logits: Float[Array, " part"]
+    mean: Float[Array, "part act"]
+    log_std: Float[Array, "part act"]
+
+    def sample(self, *, key: Key) -> Float[Array, " act"]:
+        k_part, k_noise = jr.split(key)
+        i = jr.categorical(k_part, self.logits)
+        return Gaussian(self.mean[i], self.log_std[i]).sample(key=k_noise)
+
+    def mode(self) -> Float[Array, " act"]:
+        """The likeliest of the means."""
+        return self.mean[jax.vmap(self.log_prob)(self.mean).argmax()]
+
+    def log_prob(self, action: Float[Array, " act"]) -> Float[Array, ""]:
+        parts = lambda m, s: Gaussian(m, s).log_prob(action)
+        each = jax.nn.log_softmax(self.logits) + jax.vmap(parts)(
+            self.mean, self.log_std
+        )
+        return jax.nn.logsumexp(each)
+
+
+class Binned(eqx.Module):
+    """Every entry one of evenly spaced numbers, the first -1 and the last 1, and told
+    the entries before it; what lies between two counts as the nearer."""
+
+    net: Autoregressive
+    features: Float[Array, " in"]
+
+    def sample(self, *, key: Key) -> Float[Array, " act"]:
+        keys = jr.split(key, self.net.choices)
+        return self.drawn(lambda i, logits: jr.categorical(keys[i], logits))
+
+    def mode(self) -> Float[Array, " act"]:
+        """The likeliest of each entry in turn."""
+        return self.drawn(lambda _, logits: logits.argmax())
+
+    def drawn(self, pick: Pick) -> Float[Array, " act"]:
+        chosen = self.net.unroll(self.features, pick)
+        return 2 * chosen / (self.net.options - 1) - 1
+
+    def log_prob(self, action: Float[Array, " act"]) -> Float[Array, ""]:
+        """Of the bins that the action lies in."""
+        last = self.net.options - 1
+        chosen = jnp.round((jnp.clip(action, -1, 1) + 1) / 2 * last).astype(jnp.int32)
+        likely = jax.nn.log_softmax(self.net(self.features, chosen))
+        return jnp.take_along_axis(likely, chosen[:, None], axis=1).sum()

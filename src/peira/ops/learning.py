@@ -1,7 +1,7 @@
 """One gradient step, and the slow copy that follows it."""
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from ..core import Metrics
 
 N = TypeVar("N")
 T = TypeVar("T")
+U = TypeVar("U")
 Number = float | Float[Array, ""]
 
 
@@ -101,6 +102,28 @@ def polyak(target: N, online: N, tau: Number) -> N:
 def when(pred: Bool[Array, ""], f: Callable[[T], T], x: T) -> T:
     """`f(x)` if `pred` else `x`, running `f` only when it is wanted."""
     return jax.lax.cond(pred, f, lambda a: a, x)
+
+
+def renewed(due: Bool[Array, ""], make: Callable[[U], T], given: U, old: T) -> T:
+    """`make(given)` where that is due, else the old one. Of many side by side it is
+    made only when it is due for any of them: a `cond` that is batched makes it
+    always."""
+
+    @jax.custom_batching.custom_vmap
+    def one(due: Bool[Array, ""], given: U, old: T) -> T:
+        return jax.lax.cond(due, make, lambda _: old, given)
+
+    @one.def_vmap
+    def many(n: int, batched: Any, *args: Any) -> tuple[T, Any]:
+        wide = lambda b, x: x if b else jnp.broadcast_to(x, (n, *jnp.shape(x)))
+        spread = lambda i: jax.tree.map(wide, batched[i], args[i])
+        due, old = spread(0), spread(2)
+        axes = jax.tree.map(lambda b: 0 if b else None, batched[1])
+        each = jax.vmap(make, in_axes=(axes,), axis_size=n)
+        new = jax.lax.cond(due.any(), each, lambda _: old, args[1])
+        return choose(due, new, old), jax.tree.map(lambda _: True, old)
+
+    return one(due, given, old)
 
 
 def choose(pred: Bool[Array, " n"], yes: T, no: T) -> T:

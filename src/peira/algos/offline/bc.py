@@ -1,13 +1,18 @@
 """Behaviour cloning: do what the data did, or what its best episodes did.
 
     Discrete  maximise  E[log π(a|s)]
-    Box       minimise  E[(π(s) - a)²], or
-              maximise  E[log N(a; μ(s), σ)]  with `head = gaussian`
+    Box       minimise  E[(π(s) - a)²], or maximise, with another `head`,
+              gaussian  E[log N(a; μ(s), σ)]
+              mixture   E[log Σₖ wₖ(s) N(a; μₖ(s), σₖ(s))]
+              binned    E[Σᵢ log p(bᵢ | s, b₁ ... bᵢ₋₁)],  bᵢ the bin of the entry aᵢ
 
 Over the share `top` of all episodes, those with the highest returns: with 0.1 it is
 the 10%BC of Chen et al., 2021, https://arxiv.org/abs/2106.01345. The squared error is
 that of Fujimoto & Gu, 2021, https://arxiv.org/abs/2106.06860; the normal, with one σ
-for all states, that of Emmons et al., 2021, https://arxiv.org/abs/2112.10751.
+for all states, that of Emmons et al., 2021, https://arxiv.org/abs/2112.10751; the
+mixture that of Mandlekar et al., 2021, https://arxiv.org/abs/2108.03298; bins one after
+another those of Metz et al., 2017, https://arxiv.org/abs/1705.05035, evenly spaced with
+both bounds among them as in Tang & Agrawal, 2020, https://arxiv.org/abs/1901.10500.
 
 Deliberately different: the networks, and so the error, see actions in units of their
 bounds; σ is never less than a thousandth of half of them, so that data without noise
@@ -48,11 +53,13 @@ from ...core import (
     Widths,
 )
 from ...data import Deal
-from ...nets import Encoder, fan_in, MLP, Vision
+from ...nets import Autoregressive, Encoder, fan_in, MLP, Vision
 from ...ops import (
+    Binned,
     Categorical,
     descend,
     Gaussian,
+    Mixture,
     MultiCategorical,
     scale,
     Standard,
@@ -64,7 +71,7 @@ from ..online.td3 import in_units
 
 
 LEAST = -7.0  # log of the smallest σ: a thousandth of half the bounds
-Kind = Literal["deterministic", "gaussian"]
+Kind = Literal["deterministic", "gaussian", "mixture", "binned"]
 Served = Discrete | MultiDiscrete | Box
 
 
@@ -83,19 +90,26 @@ class Point(eqx.Module):
         return -jnp.square(self.mean - action).mean()
 
 
-Distribution = Categorical | MultiCategorical | Gaussian | Point
+Distribution = Categorical | MultiCategorical | Gaussian | Mixture | Binned | Point
 
 
 class Cloner(eqx.Module):
     """What to do, given what is seen; of a Box in units of its bounds."""
 
     encoder: Encoder
-    body: MLP
+    body: MLP | Autoregressive
     log_std: Float[Array, " act"] | None
     action: Served = eqx.field(static=True)
+    modes: int = eqx.field(static=True, default=0)
+    """Normals of a mixture; none is no mixture."""
 
     def __call__(self, obs: Obs, legal: Any = None) -> Distribution:
-        out = self.body(self.encoder(obs))
+        seen = self.encoder(obs)
+        if isinstance(self.body, Autoregressive):
+            return Binned(self.body, seen)
+        out = self.body(seen)
+        if self.modes:
+            return mixture(out, self.modes)
         return distribution(self.action, out, legal, self.log_std)
 
 
@@ -115,6 +129,13 @@ def distribution(
     if log_std is None:
         return Point(jnp.tanh(out))
     return Gaussian(out, jnp.logaddexp(log_std, LEAST))
+
+
+def mixture(out: Float[Array, " out"], modes: int) -> Mixture:
+    """Weights, means and spreads from a network's output, in this order."""
+    logits, rest = out[:modes], out[modes:]
+    mean, log_std = jnp.split(rest.reshape(2 * modes, -1), 2)
+    return Mixture(logits, jnp.tanh(mean), jnp.logaddexp(log_std, LEAST))
 
 
 def outputs(space: Served) -> int:
@@ -139,14 +160,27 @@ def decided(
 
 
 def cloner(
-    spec: Spec, hidden: Widths, head: Kind, vision: Vision, *, key: Key
+    spec: Spec,
+    hidden: Widths,
+    head: Kind,
+    vision: Vision,
+    *,
+    key: Key,
+    modes: int = 5,
+    bins: int = 51,
 ) -> Cloner:
-    """A network that has cloned nothing yet."""
+    """A network that has cloned nothing yet; what has choices needs no head."""
     eye = Encoder(spec.obs, init=fan_in, key=fold(key, "eye"), vision=vision)
-    size = outputs(spec.action)
-    normal = isinstance(spec.action, Box) and head == "gaussian"
-    log_std = jnp.zeros(size) if normal else None
-    body = MLP([eye.size, *hidden, size], key=fold(key, "body"))
+    size, k_body = outputs(spec.action), fold(key, "body")
+    real = isinstance(spec.action, Box)
+    if real and head == "binned":
+        body = Autoregressive(eye.size, size, bins, hidden, key=k_body)
+        return Cloner(eye, body, None, spec.action)
+    if real and head == "mixture":
+        body = MLP([eye.size, *hidden, modes * (1 + 2 * size)], key=k_body)
+        return Cloner(eye, body, None, spec.action, modes)
+    log_std = jnp.zeros(size) if real and head == "gaussian" else None
+    body = MLP([eye.size, *hidden, size], key=k_body)
     return Cloner(eye, body, log_std, spec.action)
 
 
@@ -206,7 +240,12 @@ class BC(Algorithm[State, Sample]):
     top: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     """Clone only this share of the episodes, those with the highest returns."""
     head: Kind = "deterministic"
-    """For a Box: one action by its squared error, or a normal by its likelihood."""
+    """For a Box: one action by its squared error; or, by their likelihood, a normal,
+    a mixture of normals, or bins of one entry after another."""
+    modes: Count = 5
+    """Normals of the mixture."""
+    bins: Annotated[int, Range(2)] = 51
+    """Evenly spaced numbers per entry of the action, both bounds among them."""
     learning_rate: Positive = 3e-4
     """Adam's step size."""
     batch: Count = 256
@@ -226,7 +265,15 @@ class BC(Algorithm[State, Sample]):
         return Deal(self.batch, top=self.top)
 
     def init(self, spec: Spec, *, key: Key) -> State:
-        net = cloner(spec, self.hidden, self.head, self.vision, key=key)
+        net = cloner(
+            spec,
+            self.hidden,
+            self.head,
+            self.vision,
+            modes=self.modes,
+            bins=self.bins,
+            key=key,
+        )
         standard = Standard.known(spec, use=self.standardise)
         return State(trainable(net, self.tx), standard)
 

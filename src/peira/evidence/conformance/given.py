@@ -51,6 +51,7 @@ class Given(Store[Shelves, Sample]):
             pairs(flat.legal, flat.next_legal),
             came_alone(flat.reward, self.deal.hindsight),
             row + 1 if self.deal.bounded else None,
+            None if self.deal.before is None else row,
         )
 
     def cut(self, kept: Shelves, lost: Bool[Array, " env"]) -> Shelves:

@@ -35,6 +35,9 @@ SMALL: Mapping[str, Any] = {
     "width": 8,
     "layers": 1,
     "context": 3,
+    "embedding": 8,
+    "noise_steps": 4,
+    "denoising_steps": 2,
 }
 """For a few rounds of made-up experience."""
 QUICK: Mapping[str, Any] = {
