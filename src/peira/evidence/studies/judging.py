@@ -5,7 +5,7 @@ matter when the whole interval lies closer to 0 than `matters`. A claim that one
 higher is supported by a difference that way, contradicted by one the other way, and
 undecided in between; one that both are the same is supported when any difference is too
 small, and contradicted by one that is not. Two arms that are the same are thus told
-apart as rarely as the interval is wrong, which is what `sameness` shows for every study.
+apart as rarely as the interval is wrong: `sameness` tries that for every study.
 """
 
 import math
@@ -145,7 +145,7 @@ def said(study: Study, effect: Estimate, level: float) -> Found:
 
 
 def alarms(
-    size: int, first: Float[np.ndarray, "run task"], second: Float[np.ndarray, "run _"]
+    size: int, first: Float[np.ndarray, "run task"], second: Float[np.ndarray, "more _"]
 ) -> tuple[int, int]:
     """In how many groups of runs the bars of one standard error do not overlap, and of
     how many; a run is its mean over tasks."""

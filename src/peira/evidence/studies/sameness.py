@@ -11,7 +11,7 @@ from .judging import judge, of_alarms, USUAL
 from .study import Study, Tier
 
 
-TRIALS = 200
+TRIALS = 500
 SLACK = 0.02  # by which the rate may fall short of what is stated
 
 
