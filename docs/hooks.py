@@ -4,6 +4,7 @@ of what `peira data audit` finds, and of what studies came to."""
 
 import dataclasses
 import json
+import math
 import re
 import types
 import typing
@@ -179,18 +180,13 @@ def watched_rows(found: Counts) -> list[list[Any]]:
 
 def evidence() -> str:
     """The verdict of every study that is shipped, from the rows that are kept."""
-    lines = [
-        "| claim | study | verdict | effect | runs of each | cost |",
-        "|---" * 6 + "|",
-    ]
+    heads = ["claim", "study", "verdict", "effect", "runs of each", "cost"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in shipped():
         _, study = load(name)
-        files = sorted(STUDIES.glob(f"{name}-*.jsonl"))
-        files = [
-            f for f in files if f.stem.split("-from-")[0].rsplit("-", 1)[0] == name
-        ]
+        files = [f for t in study.tiers for f in STUDIES.glob(f"{name}-{t}*.jsonl")]
         claim = f"{study.claim} ({study.source})"
-        for file in files:
+        for file in sorted(files):
             cells = " | ".join(came_to(file))
             lines.append(f"| {claim} | `{file.stem}` | {cells} |")
         if not files:
@@ -207,7 +203,8 @@ def came_to(file: Path) -> list[str]:
     word, effect, why, *_ = found.found
     said = "; ".join([why, *found.flags])
     runs = ", ".join(map(str, sorted(set(found.runs))))
-    return [f"**{word}**: {said}", str(effect), runs, f"{found.seconds / 60:.0f} min"]
+    shown = "" if math.isnan(effect.value) else str(effect)
+    return [f"**{word}**: {said}", shown, runs, f"{found.seconds / 60:.0f} min"]
 
 
 def same_arms() -> str:
@@ -215,16 +212,13 @@ def same_arms() -> str:
     the same, for each rule."""
     rows = [json.loads(line) for line in ALIKE.read_text().splitlines()]
     shapes = list(rows[0]["undecided"])
-    lines = [
-        f"| rule | tasks | {' | '.join(shapes)} |",
-        "|---" * (2 + len(shapes)) + "|",
-    ]
+    heads = ["rule", "tasks", *shapes]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows:
         looks = ", ".join(map(str, row["looks"]))
         how = f"looks at {looks} runs" if looks else f"{row['runs']} runs"
-        how += ", pairs" * row["paired"] + f", alarms of {row['alarms']}" * bool(
-            row["alarms"]
-        )
+        how += ", pairs" if row["paired"] else ""
+        how += f", alarms of {row['alarms']}" if row["alarms"] else ""
         shares = [percent(row["undecided"][s], row["trials"]) for s in shapes]
         lines.append(f"| {how} | {row['tasks']} | {' | '.join(shares)} |")
     return "\n".join(lines)

@@ -208,6 +208,14 @@ def test_rows_from_different_code_are_flagged():
     assert flag == "rows from different code: 1 with JAX 1; 2 with JAX 1"
 
 
+def test_rows_from_different_data_are_flagged():
+    rows = rows_of(NOISE, NOISE, config={"data": {"fingerprint": "one"}})
+    assert not verdict(STUDY, "steps", "quick", rows).flags
+    rows[0]["config"] = {"data": {"fingerprint": "two"}}
+    (flag,) = verdict(STUDY, "steps", "quick", rows).flags
+    assert flag == "rows from different data: CartPole-v1 one, two"
+
+
 def test_rows_are_read_or_the_line_is_named(tmp_path):
     rows = rows_of(NOISE, NOISE)
     kept.write(tmp_path / "rows.jsonl", rows)
@@ -276,6 +284,8 @@ def test_what_is_shipped_differs_in_what_it_is_about(name):
         ('["CartPole-v1"]', "[]", "at least one, and distinct"),
         ('["CartPole-v1"]', '["CartPole-v2"]', "CartPole-v2"),
         ("[arms]", "[arms", "cannot be read"),
+        ("matters =", "alarms = 7\nmatters =", "one group at least in the 6 runs"),
+        ("matters =", "alarms = 2\npaired = true\nmatters =", "not paired"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(
@@ -289,6 +299,16 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     assert words in said
     assert said.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["one.toml"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"direction": "same"}, {"paired": True}, {"alarms": 2}]
+)
+def test_looks_are_for_a_difference_of_independent_arms(fields):
+    looks = {"quick": Tier(FEW.tasks, looks=(5, 6))}
+    dataclasses.replace(STUDY, tiers=looks)
+    with pytest.raises(BadConfig, match="say runs"):
+        dataclasses.replace(STUDY, tiers=looks, **fields)
 
 
 def test_a_study_or_a_tier_that_there_is_not(tmp_path, monkeypatch, capsys):

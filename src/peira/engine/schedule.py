@@ -115,13 +115,16 @@ class Local(Scheduler):
 
     def _end(self, name: str) -> Ended:
         core, process, ear = self._running.pop(name)
-        process.join()
-        self._free.append(core)
         with ear:
             try:
-                return Ended(name, ear.recv_bytes().decode())
-            except EOFError:  # it has said nothing
-                code = process.exitcode
+                fault = ear.recv_bytes().decode()
+            except EOFError:
+                fault = ""
+        process.join()
+        self._free.append(core)
+        code = process.exitcode
+        if fault:
+            return Ended(name, fault)
         if code < 0:
             how = f"killed by {signal.Signals(-code).name}"
             return Ended(name, f"its process was {how}", died=True)

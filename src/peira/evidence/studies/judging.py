@@ -20,7 +20,7 @@ from ..proportions import exact
 from ..scores import collect
 from ..sequential import decide
 from ..statistics import Estimate
-from .rows import belonging, codes, Row
+from .rows import belonging, mixed, Row
 from .study import Arm, arms, Study, Tier
 
 
@@ -64,9 +64,7 @@ def verdict(study: Study, name: str, tier: str, rows: Sequence[Row]) -> Verdict:
     both = scored(study, tier, rows)
     runs = len(both[0]), len(both[1])
     cost = {row["run"]: row["seconds"] for row in rows}
-    flags = []
-    if len(made := codes(rows)) > 1:
-        flags.append(f"rows from different code: {'; '.join(made)}")
+    flags = mixed(rows)
     if max(runs) > study.tier(tier).most:
         flags.append(f"only the first {study.tier(tier).most} runs of each count")
     found = judge(study, study.tier(tier), both)

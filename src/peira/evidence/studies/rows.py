@@ -91,7 +91,17 @@ def belonging(study: Study, name: str, tier: str, rows: Sequence[Row]) -> Sequen
     return rows
 
 
-def codes(rows: Iterable[Row]) -> list[str]:
-    """The versions of Peira, of JAX, and of whatever else, that made the rows."""
-    said = {(row["code"], row["versions"].get("jax")) for row in rows}
-    return sorted(f"{code} with JAX {jax}" for code, jax in said)
+def mixed(rows: Iterable[Row]) -> list[str]:
+    """What rows do not have in common but should: the code, and a task's dataset."""
+    code, data = {}, {}
+    for row in rows:
+        code[f"{row['code']} with JAX {row['versions'].get('jax')}"] = None
+        source = row["config"].get("data", {}).get("fingerprint", "")
+        data.setdefault(row["task"], {})[source[:12]] = None
+    flags = []
+    if len(code) > 1:
+        flags.append(f"rows from different code: {'; '.join(sorted(code))}")
+    for task, found in data.items():
+        if len(found) > 1:
+            flags.append(f"rows from different data: {task} {', '.join(sorted(found))}")
+    return flags

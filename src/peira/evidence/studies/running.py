@@ -72,7 +72,8 @@ class Work(NamedTuple):
             )
         while run.busy:  # the worker of a driver that died saves first
             time.sleep(PAUSE)
-        if not Run.open(self.path).done:
+            run = Run.open(self.path)
+        if not run.done:
             train(
                 self.arm.learner,
                 env,

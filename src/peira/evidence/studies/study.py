@@ -117,8 +117,12 @@ class Study:
                 f"Study.tiers.{name}.looks: only whether independent arms differ can "
                 "be looked at several times; say runs"
             )
-        if self.alarms == 1 or (self.alarms and self.paired):
-            raise BadConfig("Study.alarms: groups of two runs at least, not paired")
+        small = tier.most < self.alarms or self.alarms == 1
+        if self.alarms and (small or self.paired):
+            raise BadConfig(
+                f"Study.alarms = {self.alarms}: groups of two runs at least, not "
+                f"paired, and one group at least in the {tier.most} runs of {name}"
+            )
 
     def _check_tasks(self, name: str, tier: Tier) -> None:
         odd = [task for task in tier.tasks if task not in self.scales]
