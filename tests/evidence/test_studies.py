@@ -164,6 +164,18 @@ def test_scales_put_tasks_side_by_side():
     assert effect.value == pytest.approx(20.0)
 
 
+def test_a_seed_counts_when_it_has_every_task():
+    tasks = "CartPole-v1", "Acrobot-v1"
+    scales = {task: (0.0, 100.0) for task in tasks}
+    study = dataclasses.replace(
+        STUDY, scales=scales, tiers={"quick": Tier(tasks, runs=6)}
+    )
+    rows = rows_of(NOISE + 2, NOISE, study)
+    rows += [row | {"task": tasks[1]} for row in rows]
+    assert verdict(study, "steps", "quick", rows).runs == (6, 6)
+    assert verdict(study, "steps", "quick", rows[:-1]).runs == (6, 5)
+
+
 def test_alarms_are_bars_that_part():
     first = column([0, 1, 0, 1, 0, 1])  # bars of half a point around 0.5
     second = column([0.9, 1.9, 1.1, 2.1, 0, 1])  # as wide; 0.9, 1.1 and 0 away
