@@ -166,7 +166,7 @@ def test_scales_put_tasks_side_by_side():
 
 def test_a_seed_counts_when_it_has_every_task():
     tasks = "CartPole-v1", "Acrobot-v1"
-    scales = {task: (0.0, 100.0) for task in tasks}
+    scales = dict.fromkeys(tasks, (0.0, 100.0))
     study = dataclasses.replace(
         STUDY, scales=scales, tiers={"quick": Tier(tasks, runs=6)}
     )
