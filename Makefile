@@ -1,6 +1,6 @@
 # make demo   set up, then train PPO on CartPole: the whole journey in one command
 # make test   set up, then everything CI checks
-# make learn  the long learning runs behind docs/results.md, and coverage (hours)
+# make learn  the long runs behind docs/results.md, coverage and the studies (hours)
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -21,6 +21,7 @@ learn: .venv/dev
 	$(BIN)/python bench/coverage.py
 	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/offline.py
+	$(BIN)/python bench/studies.py
 
 mutate: .venv/dev
 	$(BIN)/python tests/mutate.py

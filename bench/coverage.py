@@ -14,7 +14,7 @@ import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from peira.evidence import (
 from peira.evidence.aggregates import average, interquartile
 from peira.evidence.intervals import trimmed
 from peira.evidence.sequential import nominal_level, p_of
+from peira.evidence.shapes import SHAPES
 
 
 ROOT = Path(__file__).parent.parent
@@ -46,20 +47,6 @@ BATCHES, TRIALS, RESAMPLES = 4, 250, 400
 TASKS, RUNS = (1, 9), (3, 5, 10, 20)
 LOOKS = tuple(range(5, 21))
 Cell = dict[str, Any]
-
-
-def two_groups(rng: np.random.Generator, size: Any) -> np.ndarray:
-    """Three runs of ten find the trick."""
-    return (rng.random(size) < 0.3) + rng.normal(0, 0.1, size) - 0.3
-
-
-# All of mean 0.
-SHAPES: dict[str, Callable[[np.random.Generator, Any], np.ndarray]] = {
-    "normal": lambda rng, size: rng.normal(size=size),
-    "skewed": lambda rng, size: rng.lognormal(0, 0.5, size) - np.exp(0.125),
-    "heavy tail": lambda rng, size: rng.lognormal(0, 1, size) - np.exp(0.5),
-    "two groups": two_groups,
-}
 
 
 def draw(rng: np.random.Generator, shape: str, trials: int, runs: int, tasks: int):

@@ -1,9 +1,10 @@
 """What the site takes from elsewhere: pages that are files of the repository's root,
-and tables of hyper-parameters, of checks, of datasets, of what `peira doctor` examines
-and of what `peira data audit` finds."""
+and tables of hyper-parameters, of checks, of datasets, of what `peira doctor` examines,
+of what `peira data audit` finds, and of what studies came to."""
 
 import dataclasses
 import json
+import math
 import re
 import types
 import typing
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from peira.algos import get
+from peira.core import DataFault
 from peira.core.checks import Range, ranges
 from peira.data.audit import KINDS
 from peira.engine.fields import hints, meanings
@@ -19,12 +21,15 @@ from peira.envs import doctor
 from peira.evidence.conformance import CHECKS
 from peira.evidence.packs import RECIPES, recorded, references
 from peira.evidence.packs.recipes import Replay
+from peira.evidence.studies import judged, load, shipped
 
 
 ROOT = Path(__file__).parent.parent
 TRUST = ROOT / "bench" / "results" / "trust.jsonl"
 OPE = ROOT / "bench" / "results" / "ope.jsonl"
 COSTS = ROOT / "tests" / "costs.json"
+STUDIES = ROOT / "bench" / "results" / "studies"
+ALIKE = ROOT / "bench" / "results" / "alike.jsonl"
 COVERAGE = ROOT / "bench" / "results" / "coverage.jsonl"
 PAGES = {
     "index.md": "README.md",
@@ -48,6 +53,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = re.sub(r"<!-- ope: (\w+) -->", lambda m: measured(m[1]), markdown)
     markdown = re.sub(r"<!-- coverage: (\w+) -->", lambda m: coverage(m[1]), markdown)
     markdown = markdown.replace("<!-- audit -->", audited())
+    markdown = markdown.replace("<!-- evidence -->", evidence())
+    markdown = markdown.replace("<!-- alike -->", same_arms())
     return re.sub(r"<!-- fields: (\S+) -->", lambda m: table(m[1]), markdown)
 
 
@@ -169,6 +176,52 @@ def watched_rows(found: Counts) -> list[list[Any]]:
             used = f"{sums[f'used {rule}'] / sums['trials']:.1f}"
             lines.append([*at, rule, told, used])
     return lines
+
+
+def evidence() -> str:
+    """The verdict of every study that is shipped, from the rows that are kept."""
+    heads = ["claim", "study", "verdict", "effect", "runs of each", "cost"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name in shipped():
+        _, study = load(name)
+        files = [f for t in study.tiers for f in STUDIES.glob(f"{name}-{t}*.jsonl")]
+        claim = f"{study.claim} ({study.source})"
+        for file in sorted(files):
+            cells = " | ".join(came_to(file))
+            lines.append(f"| {claim} | `{file.stem}` | {cells} |")
+        if not files:
+            lines.append(f"| {claim} | `{name}` | not run yet | | | |")
+    return "\n".join(lines)
+
+
+def came_to(file: Path) -> list[str]:
+    """What the rows of a file say."""
+    try:
+        _, found = judged(file)
+    except DataFault as fault:
+        return [str(fault), "", "", ""]
+    word, effect, why, *_ = found.found
+    said = "; ".join([why, *found.flags])
+    runs = ", ".join(map(str, sorted(set(found.runs))))
+    shown = "" if math.isnan(effect.value) else str(effect)
+    return [f"**{word}**: {said}", shown, runs, f"{found.seconds / 60:.0f} min"]
+
+
+def same_arms() -> str:
+    """What share of simulated studies `bench/studies.py` found undecided whose arms are
+    the same, for each rule."""
+    rows = [json.loads(line) for line in ALIKE.read_text().splitlines()]
+    shapes = list(rows[0]["undecided"])
+    heads = ["rule", "tasks", *shapes]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in rows:
+        looks = ", ".join(map(str, row["looks"]))
+        how = f"looks at {looks} runs" if looks else f"{row['runs']} runs"
+        how += ", pairs" if row["paired"] else ""
+        how += f", alarms of {row['alarms']}" if row["alarms"] else ""
+        shares = [percent(row["undecided"][s], row["trials"]) for s in shapes]
+        lines.append(f"| {how} | {row['tasks']} | {' | '.join(shares)} |")
+    return "\n".join(lines)
 
 
 def examined() -> str:

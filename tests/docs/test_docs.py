@@ -135,6 +135,42 @@ def test_what_the_doctor_says_is_what_is_shown(monkeypatch, capsys):
     assert unbroken(capsys.readouterr().out) == unbroken(shown)
 
 
+def test_the_study_that_is_shown_is_one(tmp_path):
+    from peira.evidence.studies import load
+
+    (shown,) = blocks(ROOT / "docs/studies.md", "toml")
+    (tmp_path / "shown.toml").write_text(shown)
+    name, study = load(tmp_path / "shown.toml")
+    assert (name, study.about) == ("shown", ("learning_rate",))
+
+
+def test_every_study_has_its_verdict(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import hooks
+
+    from peira.evidence.studies import load, rows, shipped
+
+    assert "<!-- evidence -->" in (ROOT / "docs/evidence.md").read_text()
+    monkeypatch.setattr(hooks, "STUDIES", tmp_path)
+    assert hooks.evidence().count("| not run yet |") == len(shipped())
+    _, study = load("double-dqn")
+    row = {"study": "double-dqn", "tier": "quick", "task": "CartPole-v1", "code": "1"}
+    row |= {"version": study.version("quick"), "seconds": 60.0, "config": {}}
+    row |= {"versions": {"jax": "1"}}
+    made = [
+        row | {"arm": a, "seed": s, "run": f"{a}{s}", "metrics": {"value": x + s / 9}}
+        for a, x in (("double", 80.0), ("plain", 95.0))
+        for s in range(10)
+    ]
+    rows.write(tmp_path / "double-dqn-quick-from-7.jsonl", made)
+    (line,) = [x for x in hooks.evidence().splitlines() if "`double-dqn-quick" in x]
+    assert "**supported**: double is lower | -15 [" in line
+    assert line.endswith("| 10 | 20 min |")
+    changed = [{**one, "version": "another"} for one in made]
+    rows.write(tmp_path / "double-dqn-quick-from-7.jsonl", changed)
+    assert "has changed since these rows were made" in hooks.evidence()
+
+
 def test_targets_of_make_exist():
     makefile = (ROOT / "Makefile").read_text()
     targets = {line[1] for _, line in SAID if line[0] == "make"}

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from .. import __version__
 from .data_flags import data_flags
+from .study_flags import study_flags
 
 
 # Fields of a plan that may change when a run goes on.
@@ -32,6 +33,7 @@ DOCTOR = (
     "examine an environment by playing it; exit code 1 where something would spoil "
     "learning"
 )
+STUDY = "claims of the field: run them, and see what comes out"
 DATA = "build, look at, audit, convert, split and collect datasets"
 
 
@@ -139,6 +141,7 @@ def parser() -> Parser:
     doctor_flags(verb("doctor", DOCTOR))
 
     data_flags(verb("data", DATA, json=False), count)
+    study_flags(verb("study", STUDY, json=False), count)
 
     runs = verb("runs", "list runs")
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from ..core import BadConfig
 from ..engine.run import Run
@@ -24,7 +23,7 @@ from ..evidence import (
     probability_of_improvement,
     typical,
 )
-from ..evidence.curves import area, chosen_best, Curve, draw, episodes, final
+from ..evidence.curves import Curve, draw, SCORES
 from ..evidence.planning import power, runs_needed, visible
 from .showing import evaluated_curve
 from .summary import plain_estimate
@@ -81,8 +80,8 @@ def compare(
     names = distinct([run.path for run in runs])
     curves = dict(zip(names, map(evaluated_curve, runs), strict=True))
     scores = {
-        name: scored(run, one, by)
-        for run, (name, one) in zip(runs, curves.items(), strict=True)
+        name: SCORES[by](run.evaluations())
+        for run, name in zip(runs, curves, strict=True)
     }
     first, *others = names
     if plot is not None:
@@ -95,15 +94,6 @@ def compare(
         differences(scores, curves, paired=paired),
         {n: probability_of_improvement(scores[n], scores[first]) for n in others},
         curves,
-    )
-
-
-def scored(run: Run, one: Curve, by: str) -> Float[np.ndarray, " run"]:
-    """One number for each seed of a run."""
-    if by == "area":
-        return area(one.steps, one.returns)
-    return (
-        chosen_best(episodes(run.evaluations())) if by == "best" else final(one.returns)
     )
 
 

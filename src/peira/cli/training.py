@@ -20,7 +20,7 @@ from ..engine.fields import hints, plain, rebuild
 from ..engine.memory import check_fits
 from ..engine.plan import Plan
 from ..engine.problem import Problem
-from ..engine.run import Run
+from ..engine.run import configuration, Run
 from ..engine.sinks import make_sink, Sink
 from ..engine.train import train as train_run
 from ..envs import shut
@@ -129,10 +129,6 @@ class Source(NamedTuple):
         found = check(data) if isinstance(data, Dataset) else read(data)
         return cls(found, path, found.fingerprint())
 
-    @property
-    def said(self) -> dict[str, Any]:
-        return {"path": self.path, "fingerprint": self.fingerprint}
-
     @classmethod
     def again(cls, said: Mapping[str, Any] | None, data: Any) -> "Source | None":
         """The dataset that a run began with; raises `DataFault` for another."""
@@ -193,14 +189,15 @@ class Task(NamedTuple):
 
     @property
     def config(self) -> dict[str, Any]:
-        return {
-            "algorithm": name_of(type(self.algorithm)),
-            "env": None if self.env is None else env_name(self.env),
-            "env_kwargs": self.env_kwargs,
-            **({} if self.source is None else {"data": self.source.said}),
-            "hyper": plain(self.algorithm),
-            "plan": plain(self.plan),
-        }
+        source = self.source
+        return configuration(
+            name_of(type(self.algorithm)),
+            None if self.env is None else env_name(self.env),
+            self.algorithm,
+            self.plan,
+            env_kwargs=self.env_kwargs,
+            data=None if source is None else (source.path, source.fingerprint),
+        )
 
     def check(self) -> None:
         """Raise `PeiraError` if the algorithm cannot serve the environment, cannot

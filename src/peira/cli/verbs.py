@@ -28,6 +28,7 @@ from .data import data as data
 from .doctor import doctor as examine
 from .fields import items
 from .flags import abstract
+from .studies import study as study
 from .summary import plain_estimate, say
 from .tables import table
 from .train import pairs

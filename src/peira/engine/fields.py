@@ -72,6 +72,10 @@ def rebuild(cls: type[T], data: Any) -> T:
         except ValueError as error:
             where = f"{cls.__name__}.{name} = {short(value)}"
             raise BadConfig(f"{where}: {error}") from None
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        nothing = field.default is field.default_factory is dataclasses.MISSING
+        if nothing and field.name not in values:
+            raise BadConfig(f"{cls.__name__}.{field.name} is missing")
     return cls(**values)
 
 

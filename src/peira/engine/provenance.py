@@ -1,16 +1,21 @@
 """Where a run came from: versions, machine, commit."""
 
+import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
 from datetime import datetime, UTC
+from pathlib import Path
 from typing import Any
 
 import jax
 
 
+HOME = Path(__file__).parents[1]
+DECIDING = ("core", "nets", "ops", "data", "envs", "algos", "engine")  # floors
 PACKAGES = ("peira", "jax", "jaxlib", "numpy", "gymnasium", "equinox", "optax")
 
 
@@ -18,6 +23,7 @@ def provenance() -> dict[str, Any]:
     """What one would have to know to repeat a run; nothing that names a person."""
     return {
         "versions": {name: version(name) for name in PACKAGES},
+        "code": code(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
@@ -32,6 +38,17 @@ def provenance() -> dict[str, Any]:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@functools.cache
+def code() -> str:
+    """Peira's version, and a hash of all of its source that decides a run's numbers:
+    it needs no repository, and a change that was not committed changes it."""
+    files = sorted(f for floor in DECIDING for f in (HOME / floor).rglob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(HOME)).encode() + file.read_bytes())
+    return f"{version('peira')}+{digest.hexdigest()[:12]}"
 
 
 def version(package: str) -> str | None:

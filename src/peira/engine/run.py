@@ -29,6 +29,7 @@ from .files import hold, write_file
 from .provenance import now, provenance
 
 
+PLACE = ("path", "fingerprint")  # of a dataset
 SPACE = 2**20  # bytes that must fit on the disk before training begins
 NUMBERS = ("envs", "block", "overlap", "processes", "backend")  # fields of a plan
 COUNTS = [("step", pa.int64()), ("updates", pa.int64()), ("seconds", pa.float64())]
@@ -44,11 +45,33 @@ EPISODES = pa.schema(
 )
 
 
+def configuration(
+    name: str,
+    env: str | None,
+    algorithm: Any,
+    plan: Any,
+    *,
+    env_kwargs: Mapping[str, Any] | None = None,
+    data: tuple[str | None, str] | None = None,
+) -> dict[str, Any]:
+    """What a run says of itself; `data` is where the dataset lies, and its
+    fingerprint."""
+    said = {} if data is None else {"data": dict(zip(PLACE, data, strict=True))}
+    return {
+        "algorithm": name,
+        "env": env,
+        "env_kwargs": dict(env_kwargs or {}),
+        **said,
+        "hyper": plain(algorithm),
+        "plan": plain(plan),
+    }
+
+
 class Run:
     """A folder that holds one training, whatever state it is in."""
 
     def __init__(self, path: Path, config: dict[str, Any], born: dict[str, Any]):
-        self.path, self.config, self._born = path, config, born
+        self.path, self.config, self.born = path, config, born
 
     @classmethod
     def create(cls, path: Path | str, config: Mapping[str, Any]) -> "Run":
@@ -173,10 +196,10 @@ class Run:
     def finish(self, seconds: float) -> None:
         """Record so many more seconds of wall time, and the end if every seed has come
         to it."""
-        seconds += self._born.get("seconds") or 0.0
+        seconds += self.born.get("seconds") or 0.0
         finished = now() if self.done else None
-        self._born |= {"finished": finished, "seconds": seconds}
-        write_file(self.path / "provenance.json", as_json(self._born))
+        self.born |= {"finished": finished, "seconds": seconds}
+        write_file(self.path / "provenance.json", as_json(self.born))
 
 
 class SeedLog:

@@ -1,6 +1,6 @@
 """Learning curves: what each seed earned, and what that says of the mean."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +90,15 @@ def chosen_best(
         scored[runs, chose.argmax(axis=1)] for chose, scored in (halves, halves[::-1])
     )
     return (there + back) / 2
+
+
+SCORES: dict[str, Callable[[Any], Float[np.ndarray, " run"]]] = {
+    "final": lambda table: final(curve(table).returns),
+    "area": lambda table: area(curve(table).steps, curve(table).returns),
+    "best": lambda table: chosen_best(episodes(table)),
+    "highest": lambda table: best(curve(table).returns),
+}
+"""What each run scores, by its table of evaluations."""
 
 
 def last_episodes(evaluations: Any) -> Float[np.ndarray, " episode"]:

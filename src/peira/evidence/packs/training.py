@@ -25,7 +25,7 @@ from ...engine.fields import plain, rebuild
 from ...engine.files import write_file
 from ...engine.plan import Plan
 from ...engine.problem import Problem
-from ...engine.run import Run
+from ...engine.run import configuration, Run
 from ...engine.sinks import Sink
 from ...engine.train import train
 from ...engine.trainer import loop
@@ -72,13 +72,7 @@ class Training:
     @property
     def config(self) -> dict[str, Any]:
         """What a run of it says of itself."""
-        return {
-            "algorithm": self.algorithm,
-            "env": self.env,
-            "env_kwargs": {},
-            "hyper": plain(self.learner),
-            "plan": plain(self.plan),
-        }
+        return configuration(self.algorithm, self.env, self.learner, self.plan)
 
 
 class Milestones(NamedTuple):
