@@ -1,10 +1,11 @@
 # make demo   set up, then train PPO on CartPole: the whole journey in one command
 # make test   set up, then everything CI checks
+# make bench  how fast, beside peers (with an environment of their own; half an hour)
 # make learn  the long runs behind docs/results.md, coverage and the studies (hours)
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check learn docs mutate clean
+.PHONY: demo test check bench learn docs mutate clean
 demo: .venv/run
 	$(BIN)/peira train ppo CartPole-v1
 
@@ -22,6 +23,18 @@ learn: .venv/dev
 	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/offline.py
 	$(BIN)/python bench/studies.py
+
+bench: .venv/dev .venv-peers/made
+	test -d datasets/halfcheetah-random || $(BIN)/peira data build halfcheetah-random --out datasets
+	PEERS=.venv-peers/bin/python $(BIN)/python bench/speed/start.py
+	$(BIN)/python bench/speed/roof.py
+	$(BIN)/python bench/speed/scaling.py
+	PEERS=.venv-peers/bin/python $(BIN)/python bench/speed/contest.py
+
+.venv-peers/made: bench/peers/requirements.txt bench/peers/d3rlpy.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --require-hashes --no-deps -r bench/peers/requirements.txt -r bench/peers/d3rlpy.txt
+	touch $@
 
 mutate: .venv/dev
 	$(BIN)/python tests/mutate.py

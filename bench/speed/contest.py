@@ -7,8 +7,9 @@
 The contestants of a row are processes of their own. They take turns, all others being
 stopped meanwhile, so that a noisy machine troubles them alike; what counts is the
 ratio within a round. Peers are run with one thread and with all cores, and the better
-one counts. Where their environments lie is said by PEERS (a Python with what
-`bench/peers` requires) and by PUREJAXRL (a folder that holds the repository).
+one counts. Where they are is said by PEERS (a Python with what `bench/peers` requires), and
+by PUREJAXRL (a folder that holds the repository) and PUREJAXRL_PYTHON; a row whose peers
+are not there is left out.
 
 Turns are kept in `bench/results/speed.jsonl`, the last run of a row counts.
 """
@@ -25,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from page import PAGE, page
+from page import kept, PAGE, page
 from rows import Row, ROWS
 
 
@@ -55,8 +56,8 @@ class Entry(NamedTuple):
 class Contestant:
     """A process that takes turns; stopped while it is not its turn."""
 
-    def __init__(self, entry: Entry, row: Row):
-        settings = dict(row.settings)
+    def __init__(self, entry: Entry, given: Mapping[str, Any]):
+        settings = dict(given)
         env = dict(os.environ)
         python = sys.executable
         if entry.library == "peira":
@@ -64,7 +65,7 @@ class Contestant:
         else:
             settings |= {"library": entry.library, "threads": entry.threads}
             env["OMP_NUM_THREADS"] = str(entry.threads)
-            python = os.environ.get("PEERS", python)
+            python = home(entry.library) or python
             if entry.threads == 1:
                 env["XLA_FLAGS"] = ONE
         self.entry = entry
@@ -81,10 +82,18 @@ class Contestant:
         self.ready = self.answer() | {"seconds": time.perf_counter() - began}
         self.process.send_signal(signal.SIGSTOP)
 
-    def ask(self, what: Any) -> dict[str, float]:
+    def ask(self, n: int) -> dict[str, float]:
+        self.go(n)
+        return self.wait()
+
+    def go(self, n: int) -> None:
+        """Begin a turn."""
         self.process.send_signal(signal.SIGCONT)
         assert self.process.stdin is not None
-        print(json.dumps(what), file=self.process.stdin, flush=True)
+        print(n, file=self.process.stdin, flush=True)
+
+    def wait(self) -> dict[str, float]:
+        """End it."""
         answer = self.answer()
         self.process.send_signal(signal.SIGSTOP)
         return answer
@@ -102,6 +111,11 @@ class Contestant:
         self.process.wait()
 
 
+def home(library: str) -> str | None:
+    """Its Python."""
+    return os.environ.get("PUREJAXRL_PYTHON" if library == "purejaxrl" else "PEERS")
+
+
 def entries(row: Row) -> Iterator[Entry]:
     for way in row.ours:
         yield Entry("peira", overlap=way != "peira")
@@ -116,7 +130,7 @@ def run(row: Row) -> Iterator[dict[str, Any]]:
     contestants: list[Contestant] = []
     try:
         for entry in entries(row):
-            contestants.append(Contestant(entry, row))
+            contestants.append(Contestant(entry, row.settings))
             first = contestants[-1].ask(row.n)
             ready = contestants[-1].ready["seconds"]
             yield {"entry": str(entry), "ready": ready, "first": first["seconds"]}
@@ -127,10 +141,6 @@ def run(row: Row) -> Iterator[dict[str, Any]]:
     finally:
         for contestant in contestants:
             contestant.close()
-
-
-def kept() -> list[dict[str, Any]]:
-    return list(map(json.loads, KEPT.read_text().splitlines())) if KEPT.exists() else []
 
 
 def keep(lines: Iterable[Mapping[str, Any]]) -> None:
@@ -158,15 +168,18 @@ def main(words: list[str]) -> None:
     wanted = [w for w in words if w != "--write"]
     if unknown := [w for w in wanted if w not in ROWS]:
         sys.exit(f"unknown row {unknown[0]}; known: {', '.join(ROWS)}")
-    done = {line["row"] for line in kept()}
+    done = {line["row"] for line in kept("speed")}
     if "--write" not in words:
         for name in wanted or [name for name in ROWS if name not in done]:
+            if away := [x for x in ROWS[name].targets if not home(x)]:
+                print(f"{name}: left out, because {away[0]} is not here")
+                continue
             lines = list(run(ROWS[name]))
             about = {"row": name, "n": ROWS[name].n, "machine": machine()}
             keep([about | {"turns": lines}])
             print(name, "done", flush=True)
-            PAGE.write_text(page(kept()))
-    PAGE.write_text(page(kept()))
+            PAGE.write_text(page(kept("speed")))
+    PAGE.write_text(page(kept("speed")))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,12 @@ class Median(NamedTuple):
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
+def kept(name: str) -> list[dict[str, Any]]:
+    """The rows of a file of results; none where there is none yet."""
+    path = RESULTS / f"{name}.jsonl"
+    return list(map(json.loads, path.read_text().splitlines())) if path.exists() else []
+
+
 def median(x: Float[np.ndarray, " n"]) -> Median:
     """With an interval that holds whatever the distribution is."""
     ends = quantile_test(x, p=0.5).confidence_interval(0.95)
@@ -95,8 +101,13 @@ def page(lines: list[dict[str, Any]]) -> str:
     if missing:
         parts.append(f"Not run yet: {', '.join(missing)}.\n")
     parts += ["## Starting, and memory\n", "\n".join(starting(results)) + "\n"]
-    if (RESULTS / "roof.jsonl").exists():
-        parts += [ROOF, "\n".join(roof()) + "\n"]
+    for name, title, table in (
+        ("start", START, start),
+        ("roof", ROOF, roof),
+        ("scaling", SCALING, scaling),
+    ):
+        if lines := kept(name):
+            parts += [title, "\n".join(table(lines)) + "\n"]
     return "\n".join(parts)
 
 
@@ -147,6 +158,21 @@ def starting(results: list[Result]) -> Iterator[str]:
             )
 
 
+START = """## From the shell to the first update
+
+`peira train ppo CartPole-v1` until the first line of its log, which is after 1,024 steps
+and their updates, and Stable-Baselines3's PPO until the end of its first update.
+
+"""
+
+
+def start(lines: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| | seconds | n |"
+    yield "|---|---|---|"
+    for way, seconds in lines[-1].items():
+        yield f"| {way} | {median(np.array(seconds))} | {len(seconds)} |"
+
+
 ROOF = """## Updates beside the machine's limit
 
 Floating point operations per second of the updates, counted by the compiler on the
@@ -156,9 +182,8 @@ process, taking turns.
 """
 
 
-def roof() -> Iterator[str]:
-    rows = map(json.loads, (RESULTS / "roof.jsonl").read_text().splitlines())
-    last = {row["algorithm"]: row for row in rows}
+def roof(lines: list[dict[str, Any]]) -> Iterator[str]:
+    last = {line["algorithm"]: line for line in lines}
     yield (
         "| Algorithm | MFLOP per update | FLOP per byte | updates per second | GFLOP "
         "per second | limit | share |"
@@ -173,3 +198,34 @@ def roof() -> Iterator[str]:
             f"{speed / 1e9:.0f} | {np.median(peaks) / 1e9:.0f} | "
             f"{median(speeds / peaks)} |"
         )
+
+
+SCALING = """## Scaling
+
+Medians of a second, by points that take turns. Seeds in one program are beside as many
+processes at the same time; what is counted is all of their steps or updates together.
+
+"""
+
+
+def scaling(lines: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| What | Axis | At | Per second | Beside the first |"
+    yield "|---|---|---|---|---|"
+    last = {line["curve"]: line for line in lines}
+    for name, line in last.items():
+        spent: dict[tuple[str, float], list[float]] = {}
+        work: dict[tuple[str, float], float] = {}
+        for turn in line["turns"]:
+            point = turn["label"], turn["x"]
+            spent.setdefault(point, []).append(turn["seconds"])
+            many = turn["x"] if line["axis"] == "seeds" else 1
+            work[point] = turn["n"] * many
+        first = next(iter(spent))
+        base = np.array(spent[first]) / work[first]
+        for point, seconds in spent.items():
+            each = np.array(seconds) / work[point]
+            label, x = point
+            yield (
+                f"| {name}{', ' * bool(label)}{label} | {line['axis']} | {x:,g} | "
+                f"{1 / np.median(each):,.0f} {line['unit']} | {median(base / each)} |"
+            )

@@ -12,7 +12,6 @@ import gymnasium
 import numpy as np
 import torch
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.evaluation import evaluate_policy
 from turns import serve
 
 
@@ -36,16 +35,11 @@ class Model:
             policy_kwargs={"net_arch": list(rest["hidden"])},
             **settings,
         )
-        self.env = env
         if "warmup" in rest:
             self.model.learn(rest["warmup"])
 
     def go(self, n: int) -> None:
         self.model.learn(n, reset_num_timesteps=False)
-
-    def score(self) -> float:
-        world = make_vec_env(self.env, n_envs=1, seed=1)
-        return evaluate_policy(self.model, world, n_eval_episodes=10)[0]
 
 
 def noise(shape: tuple[int, ...]) -> Any:

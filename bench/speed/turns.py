@@ -2,7 +2,7 @@
 that took. Standard library only, for it runs in every peer's environment.
 
 A contestant's program ends in `serve(make)`. `make(**settings)` returns what can `go`
-on by so many steps or updates and, where asked, `score` what it has learned.
+on by so many steps or updates.
 """
 
 import json
@@ -22,12 +22,8 @@ def serve(make: Callable[..., Any]) -> None:
     contestant = make(**json.loads(sys.argv[1]))
     tell(answers, seconds=time.perf_counter() - began)
     for line in sys.stdin:
-        asked = json.loads(line)
         began = time.perf_counter()
-        if asked == "score":
-            tell(answers, score=float(contestant.score()))
-            continue
-        contestant.go(asked)
+        contestant.go(int(line))
         tell(answers, seconds=time.perf_counter() - began)
 
 
