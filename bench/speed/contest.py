@@ -7,9 +7,9 @@
 The contestants of a row are processes of their own. They take turns, all others being
 stopped meanwhile, so that a noisy machine troubles them alike; what counts is the
 ratio within a round. Peers are run with one thread and with all cores, and the better
-one counts. Where they are is said by PEERS (a Python with what `bench/peers` requires), and
-by PUREJAXRL (a folder that holds the repository) and PUREJAXRL_PYTHON; a row whose peers
-are not there is left out.
+one counts. Where they are is said by PEERS (a Python with what `bench/peers` requires),
+and by PUREJAXRL (a folder that holds the repository) and PUREJAXRL_PYTHON; a row whose
+peers are not there is left out.
 
 Turns are kept in `bench/results/speed.jsonl`, the last run of a row counts.
 """

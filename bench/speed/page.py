@@ -160,8 +160,8 @@ def starting(results: list[Result]) -> Iterator[str]:
 
 START = """## From the shell to the first update
 
-`peira train ppo CartPole-v1` until the first line of its log, which is after 1,024 steps
-and their updates, and Stable-Baselines3's PPO until the end of its first update.
+`peira train ppo CartPole-v1` until the first line of its log, which is after 1,024
+steps and their updates, and Stable-Baselines3's PPO until the end of its first update.
 
 """
 
