@@ -100,10 +100,10 @@ class Contestant:
 
     def answer(self) -> dict[str, float]:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.entry} ended: run its file to see why")
-        return json.loads(line)
+        for line in self.process.stdout:
+            if line.startswith("{"):  # else it was said by something imported
+                return json.loads(line)
+        raise RuntimeError(f"{self.entry} ended: run its file to see why")
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGCONT)
