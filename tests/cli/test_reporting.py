@@ -402,5 +402,5 @@ def test_no_recording_is_said():
 
 def test_a_run_whose_data_is_no_table_is_refused(tmp_path):
     run = made_run(tmp_path / "a", FIVE, data="x")
-    with pytest.raises(RunFault, match="config.toml: data makes no sense"):
+    with pytest.raises(RunFault, match="data makes no sense"):
         report_runs.check_said({"a": run})

@@ -50,13 +50,10 @@ def sections(runs: Runs, found: Comparison, shelf: Shelf, *, by: str) -> list[Se
 def check_said(runs: Runs) -> None:
     """Raises `RunFault` for a run whose folder does not say of it what it should."""
     for run in runs.values():
-        born, data = run.born, run.config.get("data", {})
-        if not isinstance(born, dict) or not isinstance(data, dict):
-            raise RunFault(
-                f"{run.path} is not a run: what it says of itself is no table"
-            )
+        if not isinstance(run.config.get("data", {}), dict):
+            raise RunFault(f"{run.path}/config.toml: data makes no sense")
         for name, kind in BORN.items():
-            if not isinstance(born.get(name), kind | None):
+            if not isinstance(run.born.get(name), kind | None):
                 raise RunFault(f"{run.path}/provenance.json: {name} makes no sense")
 
 
@@ -228,7 +225,7 @@ def born(run: Run) -> dict[str, Any]:
         "platform": said.get("platform", ""),
         "devices": worded(said.get("devices", [])),
         "cpus": str(said.get("cpus", "")),
-        "data": (run.config.get("data") or {}).get("fingerprint", ""),
+        "data": run.config.get("data", {}).get("fingerprint", ""),
         "started": said.get("started") or "",
         "finished": said.get("finished") or "",
         "wall time, s": str(in_words(said.get("seconds") or 0.0)),

@@ -49,6 +49,7 @@ def line(name: str, one: Curve) -> dict[str, Any]:
     n = len(one.seeds)
     behind = f"{n} seeds" if n > 1 else "one seed"
     told = why if why else "band: the mean's 95 % interval, step by step"
+    plural = "s" * (one.episodes != 1)
     return {
         "name": name,
         "seeds": one.seeds,
@@ -57,7 +58,7 @@ def line(name: str, one: Curve) -> dict[str, Any]:
         "mean": [f.estimate.value for f in found],
         "low": None if why else [f.estimate.low for f in found],
         "high": None if why else [f.estimate.high for f in found],
-        "note": f"{behind}, {one.episodes} episodes per point; {told}",
+        "note": f"{behind}, {one.episodes} episode{plural} per point; {told}",
     }
 
 

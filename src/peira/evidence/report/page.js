@@ -2,6 +2,8 @@
 
 const root = document.documentElement;
 const prefers = matchMedia("(prefers-color-scheme: dark)");
+// Where a finger scrolls the page, it does not draw boxes on charts.
+const small = matchMedia("(pointer: coarse), (max-width: 36rem)");
 const theme = () => root.dataset.theme ?? (prefers.matches ? "dark" : "light");
 const button = document.getElementById("theme");
 const figures = [...document.querySelectorAll("figure")].filter((one) =>
@@ -63,7 +65,7 @@ function layout(numbers) {
     paper_bgcolor: paper, plot_bgcolor: paper,
     font: { color: ink, family, size: 13 },
     hovermode: "x unified", hoverlabel: { bgcolor: paper, bordercolor: line },
-    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    dragmode: small.matches ? false : "zoom",
     xaxis: { ...axis, title: { text: plain(numbers.axis) }, hoverformat: ",d",
       exponentformat: "SI", showgrid: false },
     yaxis: { ...axis, title: { text: "return" }, range: span(numbers.curves) },
@@ -77,6 +79,7 @@ for (const figure of figures) {
   figure.numbers = numbers;
   Plotly.newPlot(chart, numbers.curves.flatMap(traces), layout(numbers), {
     responsive: true, displaylogo: false,
+    ...(small.matches ? { displayModeBar: false } : {}),
     // Of Plotly's own choice one sends the numbers away.
     modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
   });

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import importlib
 from collections.abc import Sequence
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
@@ -65,7 +65,7 @@ def page(title: str, lead: Inside, sections: Sequence[Section], *, draws: str) -
 
 
 def resource(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def as_parsed(script: str) -> str:
