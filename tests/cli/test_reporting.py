@@ -20,7 +20,9 @@ import peira
 from peira.cli import main, parser, report_runs, reporting, train
 from peira.core import RunFault
 from peira.evidence import interval
+from peira.evidence.curves import area
 from peira.evidence.report import films, Shelf
+from peira.evidence.report.figures import in_script
 from peira.evidence.report.html import cell, Html, table, tag
 from peira.evidence.studies import judged
 
@@ -92,6 +94,8 @@ def test_its_numbers_are_those_of_compare(two, tmp_path):
     page = written(*two, out=tmp_path / "r.html", by="area")
     found = peira.compare(*two, by="area")
     shown = [text for _, _, text in page.all("td")]
+    heights = area(np.array([100, 200, 300]), TWELVE.mean(axis=2))
+    assert str(interval(heights).estimate) in shown
     for name in "ab":
         assert str(found.means[name].estimate) in shown
         assert str(found.medians[name].estimate) in shown
@@ -380,6 +384,13 @@ def test_text_is_escaped_and_markup_is_not():
     assert found.text == '<p title="&quot;&lt;">&lt;&amp;&gt;<b>x</b></p>'
     assert tag("img", alt="a").text == '<img alt="a">'
     assert html.unescape(tag("p", "a\0b").text) == "<p>a\ufffdb</p>"
+
+
+def test_numbers_in_a_script_cannot_end_it():
+    said = {"</script><!--<script>&": [1.5, math.inf, math.nan, None]}
+    text = in_script(said)
+    assert not {"<", ">", "&"} & set(text)
+    assert json.loads(text) == {"</script><!--<script>&": [1.5, None, None, None]}
 
 
 def test_cells_are_sorted_by_what_they_count_as():
