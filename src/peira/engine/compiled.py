@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
 
 from ..core import (
     actors,
@@ -36,6 +36,9 @@ from .loop import (
     Tally,
     together,
 )
+
+
+Keys = Shaped[PRNGKeyArray, " env"]
 
 
 class Life(eqx.Module):
@@ -81,13 +84,13 @@ def begin(beat: Beat, env: Env, key: Key) -> Life:
 def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transition]:
     """Collect one block; the steps are `(time, env, ...)`."""
 
-    def keys(step: Array) -> tuple[Key, Key, Key]:
+    def keys(step: Array) -> tuple[Key, Keys, Keys]:
         """Of one step: for acting; for the world and the reset of each environment."""
         world = jr.split(fold(life.key, "world", step), beat.envs)
         resets = jr.split(fold(life.key, "reset", step + 1), beat.envs)
         return fold(life.key, "act", step), world, resets
 
-    def one(now: tuple, keys: tuple[Key, Key, Key]) -> tuple[tuple, Transition]:
+    def one(now: tuple, keys: tuple[Key, Keys, Keys]) -> tuple[tuple, Transition]:
         world, carry, t, tally, step = now
         k_act, k_world, k_reset = keys
         action, carry, extras = act(policy, carry, t, key=k_act, explore=True)
