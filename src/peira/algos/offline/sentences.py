@@ -48,10 +48,10 @@ class Layout(NamedTuple):
 class Model(eqx.Module):
     """What comes next, for every column by words and a head of its own."""
 
-    words: Float[Array, "word width"]
+    words: Float[Array, "entry width"]
     """Those of one column after another; the last stands for the end in all."""
     places: Float[Array, "place width"]
-    goals: Float[Array, "goal width"] | None
+    goals: Float[Array, "wish width"] | None
     body: Transformer
     heads: Float[Array, "column width word"]
     layout: Layout = eqx.field(static=True)

@@ -103,6 +103,7 @@ class Planner(Policy[History]):
         obs = bins.of(slice(layout.obs)).encode(numbers(t.obs))
         key = key if explore else jr.key(0)
         done, _ = planned(self.net, self.search, past, count, obs, self.goal, key=key)
+        done = jnp.minimum(done, bins.size - 1)
         blank = jnp.zeros(2 * layout.valued, jnp.int32)
         now = jnp.concatenate([obs, done, blank])
         box = self.net.action
