@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ...core import Key
 from ...nets import Cache
-from ...ops import Bins, extended, narrowed, Number
+from ...ops import Bins, extended, narrowed
 from .sentences import Layout, Model
 
 
@@ -51,10 +51,10 @@ class Search(eqx.Module):
     """How a plan is looked for."""
 
     bins: Bins
-    gamma: Number
-    cdf_actions: Number
-    cdf_obs: Number
-    percentile: Number | None
+    gamma: Float[Array, ""]
+    cdf_actions: Float[Array, ""]
+    cdf_obs: Float[Array, ""]
+    percentile: Float[Array, ""] | None
     beam: int = eqx.field(static=True)
     tries: int = eqx.field(static=True)
     steps: int = eqx.field(static=True)
@@ -69,11 +69,9 @@ class Search(eqx.Module):
         if not self.by_reward:
             return lambda score, logits, _: extended(score, jax.nn.log_softmax(logits))
         kinds = (layout.obs, layout.action, 2)
-        of_each = lambda *x: jnp.repeat(
-            jnp.stack(x), jnp.array(kinds), total_repeat_length=layout.size
-        )
-        top = of_each(*map(jnp.asarray, (self.top_obs, self.top_actions, 1)))
-        cdf = of_each(*map(jnp.asarray, (self.cdf_obs, self.cdf_actions, 0.0)))
+        of_each = lambda *x: jnp.concatenate(list(map(jnp.full, kinds, x)))
+        top = of_each(self.top_obs, self.top_actions, 1)
+        cdf = of_each(self.cdf_obs, self.cdf_actions, 0.0)
 
         def draw(score: Array, logits: Array, column: Array) -> Grown:
             some = jax.vmap(lambda x: narrowed(x, top=top[column], cdf=cdf[column]))
@@ -159,7 +157,7 @@ def ahead(
     beams, _, probs = grown(model, beams, thoughts, done, grow, no)
     if search.by_reward:
         reward, rest = jax.vmap(search.judged, in_axes=1)(probs[-2:])
-        power = jnp.asarray(search.gamma) ** step
+        power = search.gamma**step
         earned = beams.earned + power * reward
         score, best = jax.lax.top_k(earned + power * rest, search.beam)
         beams = dataclasses.replace(beams, earned=earned)

@@ -260,12 +260,13 @@ class TT(Algorithm[State, Sample]):
         return State(trainable(net, self.tx), bins, goal, jnp.array(0, int))
 
     def policy(self, state: State) -> Planner:
+        real = lambda x: jnp.asarray(x, jnp.float32)
         search = Search(
             state.bins,
-            self.gamma,
-            self.cdf_actions,
-            self.cdf_observations,
-            self.percentile,
+            real(self.gamma),
+            real(self.cdf_actions),
+            real(self.cdf_observations),
+            None if self.percentile is None else real(self.percentile),
             self.beam,
             self.tries,
             self.planned,
