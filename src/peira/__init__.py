@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .cli.doctor import doctor as doctor
     from .cli.exporting import export as export
     from .cli.profiling import profile as profile
+    from .cli.reporting import report as report
     from .cli.showing import (
         evaluate as evaluate,
         load_policy as load_policy,
@@ -45,6 +46,7 @@ _homes = {
     "ope": "cli.choosing",
     "profile": "cli.profiling",
     "replay_fault": "cli.showing",
+    "report": "cli.reporting",
     "resume": "cli.training",
     "select": "cli.choosing",
     "train": "cli.training",
@@ -67,6 +69,7 @@ __all__ = [
     "ope",
     "profile",
     "replay_fault",
+    "report",
     "resume",
     "select",
     "train",

@@ -108,10 +108,17 @@ def all_of(algorithm, data):
     return Sample(steps, jnp.ones(len(first)), jnp.asarray(first))
 
 
+def informed(algorithm, data, updates=1000):
+    """The problem, with all of the dataset that an algorithm asks to know."""
+    spec = known(data, updates)
+    facts = dealt(algorithm.store(spec)).informed(spec.data, data)
+    return dataclasses.replace(spec, data=facts)
+
+
 def fit(algorithm, data, updates, *, seed=0, batch=None):
     """What is learned in so many updates, from one batch again and again or as the
     algorithm is dealt the dataset; in the second half its step size falls to zero."""
-    spec, root = known(data, updates), jr.key(seed)
+    spec, root = informed(algorithm, data, updates), jr.key(seed)
     deal = dealt(algorithm.store(spec))
 
     def learn(state, kept, count):

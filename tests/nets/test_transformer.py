@@ -142,6 +142,17 @@ def test_padded_as_not_padded(rotary):
         assert np.isfinite(front).all()
 
 
+def test_with_a_cache_places_can_be_hidden_too():
+    net, x = made(), tokens(T)
+    there = jnp.array([True, True, False, True, False, True, True])
+    hidden = jax.jit(lambda n, x, c: n.extend(x, c, there=there))
+    said, cache = hidden(net, x[:3], net.begin(T))
+    for i in range(3, T):
+        answer, cache = hidden(net, x[i : i + 1], cache)
+        said = jnp.concatenate([said, answer])
+    close(said, answers(net, x, there))
+
+
 def test_padding_teaches_nothing():
     net, x, pad = made(), tokens(T), tokens(3, seed=5)
     there = np.arange(T + 3) >= 3

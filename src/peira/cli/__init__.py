@@ -147,6 +147,7 @@ def parser() -> Parser:
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
 
     comparing_flags(verb("compare", "compare runs with the first of them"))
+    reporting_flags(verb("report", "write all about runs or a study on one HTML page"))
     power_flags(verb("power", "how many seeds does it take to see a difference?"))
     judging_flags(verb("ope", "judge a policy by a dataset that another collected"))
     choosing_flags(verb("select", "choose one of several policies, and score it"))
@@ -195,6 +196,20 @@ def doctor_flags(doctor: argparse.ArgumentParser) -> None:
 def comparing_flags(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("runs", nargs="+", metavar="run", help="two runs or more")
     compare.add_argument("--plot", default="compare.png", help="(compare.png)")
+    scoring_flags(compare)
+
+
+def reporting_flags(report: argparse.ArgumentParser) -> None:
+    report.add_argument(
+        "paths", nargs="+", metavar="path", help="runs, or one study's folder or rows"
+    )
+    report.add_argument(
+        "--out", help="file to write (report.html: of one run or study, in its folder)"
+    )
+    scoring_flags(report)
+
+
+def scoring_flags(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "--by",
         choices=("final", "area", "best"),

@@ -3,7 +3,7 @@
 import json as jsonlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,19 +78,22 @@ def compare(
             raise BadConfig(f"{told}; their seeds are no pairs")
         warnings.warn(told, stacklevel=2)
     names = distinct([run.path for run in runs])
-    curves = dict(zip(names, map(evaluated_curve, runs), strict=True))
-    scores = {
-        name: SCORES[by](run.evaluations())
-        for run, name in zip(runs, curves, strict=True)
-    }
-    first, *others = names
+    found = side_by_side(dict(zip(names, runs, strict=True)), by=by, paired=paired)
     if plot is not None:
-        labels = {f"{n} ({len(c.seeds)} seeds)": c for n, c in curves.items()}
+        labels = {f"{n} ({len(c.seeds)} seeds)": c for n, c in found.curves.items()}
         draw(labels, Path(plot), title="mean with its 95 % interval over seeds")
+    return found
+
+
+def side_by_side(runs: Mapping[str, Run], *, by: str, paired: bool) -> Comparison:
+    """Runs and what can be said of them; one alone has no differences."""
+    curves = {name: evaluated_curve(run) for name, run in runs.items()}
+    scores = {name: SCORES[by](run.evaluations()) for name, run in runs.items()}
+    first, *others = scores
     return Comparison(
         scores,
-        {n: interval(scores[n]) for n in names},
-        {n: typical(scores[n]) for n in names},
+        {n: interval(x) for n, x in scores.items()},
+        {n: typical(x) for n, x in scores.items()},
         differences(scores, curves, paired=paired),
         {n: probability_of_improvement(scores[n], scores[first]) for n in others},
         curves,
@@ -135,7 +138,20 @@ def say(found: Comparison, *, by: str, plot: str, json: bool) -> None:
     if json:
         print(jsonlib.dumps({"runs": plain(found), "by": by, "plot": plot}))
         return
-    rows = []
+    table(rows(found))
+    first = next(iter(found.scores))
+    print(
+        f"{BY[by]}, n seeds each; brackets are 95 % intervals over seeds; difference\n"
+        f"from {first}, p value if they were equal, probability of improving on it"
+    )
+    for note in notes(found):
+        print(note)
+    print(f"drawn in {plot}")
+
+
+def rows(found: Comparison) -> list[dict[str, Any]]:
+    """A comparison as a table, a row for each run."""
+    said = []
     for name, scores in found.scores.items():
         row: dict[str, Any] = {"run": name, "n": len(scores)}
         row["mean"] = found.means[name].estimate
@@ -146,16 +162,8 @@ def say(found: Comparison, *, by: str, plot: str, json: bool) -> None:
             row["p"] = "" if math.isnan(one.p) else f"{one.p:.3g}"
             row["improvement"] = found.improvements[name]
             row["it is"] = one.verdict
-        rows.append(row)
-    table(rows)
-    first = next(iter(found.scores))
-    print(
-        f"{BY[by]}, n seeds each; brackets are 95 % intervals over seeds; difference\n"
-        f"from {first}, p value if they were equal, probability of improving on it"
-    )
-    for note in notes(found):
-        print(note)
-    print(f"drawn in {plot}")
+        said.append(row)
+    return said
 
 
 def notes(found: Comparison) -> list[str]:

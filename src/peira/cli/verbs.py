@@ -21,6 +21,7 @@ from . import (
     judged,
     LATER,
     profiling,
+    reporting,
     showing,
     training,
 )
@@ -185,6 +186,11 @@ def compare(said: Said) -> None:
         *said.runs, plot=said.plot, by=said.by, paired=said.paired
     )
     comparing.say(found, by=said.by, plot=said.plot, json=said.json)
+
+
+def report(said: Said) -> None:
+    path = reporting.report(*said.paths, out=said.out, by=said.by, paired=said.paired)
+    print(json.dumps({"path": str(path)}) if said.json else path)
 
 
 def power(said: Said) -> None:

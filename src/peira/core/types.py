@@ -30,6 +30,9 @@ class Facts(eqx.Module):
     """Highest return of an episode."""
     worst: float = eqx.field(static=True)
     """Lowest return of an episode."""
+    edges: Float[Arrays, "column edge"] | None = None
+    """Where an algorithm asks for them, quantiles of every number of an observation and
+    of an action, of the reward and of what came after it."""
 
 
 class Spec(eqx.Module):

@@ -19,6 +19,7 @@ from ..core import (
     BadConfig,
     check_fields,
     Count,
+    Facts,
     Key,
     Range,
     Report,
@@ -27,12 +28,15 @@ from ..core import (
     Spec,
     Store,
     Transition,
+    Unit,
     Whole,
     zeros,
 )
 from ..core.spaces import choices
 from .dataset import Dataset
+from .quantiles import quantiles
 from .replay import Prioritised, Replay
+from .to_come import discounted, elapsed, mean_to_come, to_come
 
 
 class Shelves(eqx.Module):
@@ -86,7 +90,7 @@ class Outlook(eqx.Module):
     """What was still to come at a step, and how far into its episode it was."""
 
     to_go: Float[Arrays, "*n"]
-    """The rewards from there to the end of the episode, undiscounted."""
+    """The rewards from there to the end of the episode."""
     time: Int[Arrays, "*n"]
     """Steps of the episode before it."""
 
@@ -100,9 +104,9 @@ class Deal(Source[Shelves, Sample]):
     """Consecutive steps per item; None deals single steps without a time axis."""
     top: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     """Only this share of the episodes, those with the highest returns."""
-    hindsight: Literal["none", "reward", "goal", "return"] = "none"
+    hindsight: Literal["none", "reward", "goal", "end", "return"] = "none"
     """What came of a step, dealt with it as its `extras`: the mean reward from there
-    on, any later observation of its episode, or an `Outlook`."""
+    on, any later observation of its episode, the last one, or an `Outlook`."""
     within: bool = False
     """Windows end with their episode at the latest. What is missing is padded in front,
     where the weight, one for every step, is zero. Every step is as likely to be the
@@ -110,6 +114,11 @@ class Deal(Source[Shelves, Sample]):
     before: Whole | None = None
     """Windows begin so many steps before the one that was drawn. Where its episode does
     not reach, its nearest step stands in, with the weight zero."""
+    discount: Unit = 1.0
+    """Of the rewards to come in an `Outlook`."""
+    quantiles: Count | None = None
+    """In so many parts of equal mass is every column cut, for the algorithm to know
+    where; None cuts none."""
 
     def __check_init__(self):
         check_fields(self)
@@ -142,7 +151,7 @@ class Deal(Source[Shelves, Sample]):
             np.asarray(data.truncated),
             (np.arange(data.steps) + data.episode).astype(np.int32),
             data.legal,
-            came_of(data, self.hindsight),
+            came_of(data, self.hindsight, self.discount),
             last_row(data) if self.bounded else None,
             None if self.before is None else first_row(data),
         )
@@ -150,7 +159,16 @@ class Deal(Source[Shelves, Sample]):
     @property
     def bounded(self) -> bool:
         """Whether it must know where episodes end."""
-        return self.within or self.before is not None or self.hindsight == "goal"
+        ends = self.hindsight in ("goal", "end")
+        return self.within or self.before is not None or ends
+
+    def informed(self, facts: Facts, data: Dataset) -> Facts:
+        """What is known of a dataset, and the quantiles of its columns if those are
+        wanted."""
+        if self.quantiles is None:
+            return facts
+        edges = quantiles(data, self.quantiles, discount=self.discount)
+        return dataclasses.replace(facts, edges=edges)
 
     def draw(self, steps: int, *, key: Key) -> Drawn:
         """Which of so many steps the next batch holds."""
@@ -175,8 +193,9 @@ class Deal(Source[Shelves, Sample]):
         steps = kept.gather(step)
         if kept.end is not None and drawn.luck is not None:
             row = later(kept.row[step], kept.end[step], drawn.luck)
-            goal = jax.tree.map(lambda x: x[row], kept.obs)
-            steps = dataclasses.replace(steps, extras=goal)
+            steps = dataclasses.replace(steps, extras=rows(kept.obs, row))
+        if kept.end is not None and self.hindsight == "end":
+            steps = dataclasses.replace(steps, extras=rows(kept.obs, kept.end[step]))
         return Sample(steps, weight, index)
 
     def sample(self, kept: Shelves, *, key: Key) -> Sample:
@@ -216,13 +235,21 @@ def clamped(
     return wanted.clip(least, most), inside.astype(np.float32)
 
 
-def came_of(data: Dataset, hindsight: str) -> PyTree[Shaped[np.ndarray, " step"]]:
-    """What came of every step; nothing where that is not asked, or drawn later."""
+def rows(obs: PyTree[Shaped[Arrays, "row ..."]], row: Int[Arrays, "*n"]) -> PyTree:
+    """Some of the observations."""
+    return jax.tree.map(lambda x: x[row], obs)
+
+
+def came_of(
+    data: Dataset, hindsight: str, discount: float
+) -> PyTree[Shaped[np.ndarray, " step"]]:
+    """What came of every step; nothing where that is not asked, or looked up later."""
     match hindsight:
         case "reward":
             return mean_to_come(data)
         case "return":
-            return Outlook(to_come(data).astype(np.float32), elapsed(data))
+            to_go = discounted(data, discount) if discount < 1 else to_come(data)
+            return Outlook(to_go.astype(np.float32), elapsed(data))
     return ()
 
 
@@ -236,25 +263,6 @@ def came_alone(
         case "return":
             return Outlook(reward, (0 * reward).astype(np.int32))
     return ()
-
-
-def elapsed(data: Dataset) -> Int[np.ndarray, " step"]:
-    """How many steps of its episode each step has before it."""
-    return (np.arange(data.steps) - data.starts[data.episode]).astype(np.int32)
-
-
-def to_come(data: Dataset) -> Float[np.ndarray, " step"]:
-    """The rewards from each step to the end of its episode."""
-    total = np.cumsum(data.reward, dtype=np.float64)
-    last = data.starts[1:][data.episode] - 1
-    return total[last] - total + np.asarray(data.reward, np.float64)
-
-
-def mean_to_come(data: Dataset) -> Float[np.ndarray, " step"]:
-    """The rewards from each step to the end of its episode, divided by how many steps
-    the longest episode has left there: an end that comes early earns nothing more."""
-    left = data.lengths.max() - elapsed(data)
-    return (to_come(data) / left).astype(np.float32)
 
 
 def last_row(data: Dataset) -> Int[np.ndarray, " step"]:

@@ -26,12 +26,15 @@ MOST = 1000  # updates of the same
 
 def beat_from(algorithm: Algorithm, data: Dataset, plan: Plan) -> Beat:
     """A run counted out, a block being an update; raises `BadConfig`."""
-    spec = dataclasses.replace(data.spec, updates=plan.steps, data=data.facts())
+    facts = data.facts()
+    spec = dataclasses.replace(data.spec, updates=plan.steps, data=facts)
     check_serves(algorithm, spec)
+    deal = dealt(algorithm.store(spec))
+    spec = dataclasses.replace(spec, data=deal.informed(facts, data))
     return Beat(
         algorithm,
         spec,
-        dealt(algorithm.store(spec)),
+        deal,
         envs=1,
         block=1,
         blocks=plan.steps,

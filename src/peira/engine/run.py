@@ -105,6 +105,8 @@ class Run:
             born = json.loads((path / "provenance.json").read_text())
             if not {"algorithm", "env", "hyper", "plan"} <= config.keys():
                 raise ValueError("config.toml is not the configuration of a run")
+            if not isinstance(born, dict):
+                raise ValueError("provenance.json holds no table")
             numbers = [config["plan"]["steps"], *config["plan"]["seeds"]]
             if not all(type(n) is int for n in numbers):
                 raise ValueError("steps and seeds in config.toml must be whole numbers")

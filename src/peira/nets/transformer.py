@@ -162,12 +162,19 @@ class Transformer(eqx.Module):
         return Cache(rooms, rooms, jnp.array(0, int))
 
     def extend(
-        self, x: Float[Array, "time width"], cache: Cache
+        self,
+        x: Float[Array, "time width"],
+        cache: Cache,
+        *,
+        there: Bool[Array, " room"] | None = None,
     ) -> tuple[Float[Array, "time width"], Cache]:
         """The answers to tokens that follow those in the cache, and the cache with them
-        in it. It must have room for them: nothing is ever forgotten."""
+        in it. It must have room for them: nothing is ever forgotten. Nobody sees
+        places that are not `there`."""
         place = cache.length + jnp.arange(len(x))
         visible = place[:, None] >= jnp.arange(len(cache.keys[0]))[None]
+        if there is not None:
+            visible = visible & there[None]
         write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(
             old, new, cache.length, axis=0
         )

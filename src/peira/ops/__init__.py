@@ -1,5 +1,6 @@
 """The mathematics of reinforcement learning as pure functions."""
 
+from .bins import Bins, extended, narrowed
 from .diffusion import denoised, generated, left, noised, Schedule
 from .distributions import (
     Binned,
@@ -45,6 +46,7 @@ from .standard import Standard, Standardised
 __all__ = [
     "BestOf",
     "Binned",
+    "Bins",
     "Categorical",
     "Critics",
     "Gaussian",
@@ -64,6 +66,7 @@ __all__ = [
     "descend",
     "dual_kl",
     "expectile_loss",
+    "extended",
     "fixed_noise",
     "gae",
     "gaussian",
@@ -73,6 +76,7 @@ __all__ = [
     "left",
     "mean_metrics",
     "n_step",
+    "narrowed",
     "noised",
     "normal_kl",
     "polyak",

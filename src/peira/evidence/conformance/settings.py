@@ -38,6 +38,11 @@ SMALL: Mapping[str, Any] = {
     "embedding": 8,
     "noise_steps": 4,
     "denoising_steps": 2,
+    "history": 2,
+    "planned": 2,
+    "beam": 2,
+    "tries": 2,
+    "bins": 4,
 }
 """For a few rounds of made-up experience."""
 QUICK: Mapping[str, Any] = {
