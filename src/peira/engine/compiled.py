@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Int, PyTree
 
 from ..core import (
     actors,
@@ -36,9 +36,6 @@ from .loop import (
     Tally,
     together,
 )
-
-
-Keys = Shaped[PRNGKeyArray, " env"]
 
 
 class Life(eqx.Module):
@@ -84,21 +81,18 @@ def begin(beat: Beat, env: Env, key: Key) -> Life:
 def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transition]:
     """Collect one block; the steps are `(time, env, ...)`."""
 
-    def keys(step: Array) -> tuple[Key, Keys, Keys]:
-        """Of one step: for acting; for the world and the reset of each environment."""
-        world = jr.split(fold(life.key, "world", step), beat.envs)
-        resets = jr.split(fold(life.key, "reset", step + 1), beat.envs)
-        return fold(life.key, "act", step), world, resets
-
-    def one(now: tuple, keys: tuple[Key, Keys, Keys]) -> tuple[tuple, Transition]:
+    def one(now: tuple, _: None) -> tuple[tuple, Transition]:
         world, carry, t, tally, step = now
-        k_act, k_world, k_reset = keys
-        action, carry, extras = act(policy, carry, t, key=k_act, explore=True)
+        action, carry, extras = act(
+            policy, carry, t, key=fold(life.key, "act", step), explore=True
+        )
+        keys = jr.split(fold(life.key, "world", step), beat.envs)
         world, out = jax.vmap(lambda w, a, k: env.step(w, a, key=k))(
-            world, action, k_world
+            world, action, keys
         )
         seen = Transition.of(t, action, out, extras)
-        fresh = jax.vmap(lambda k: env.reset(key=k))(k_reset)
+        resets = jr.split(fold(life.key, "reset", step + 1), beat.envs)
+        fresh = jax.vmap(lambda k: env.reset(key=k))(resets)
         world, obs, legal = choose(
             jnp.asarray(seen.over), fresh, (world, out.obs, out.legal)
         )
@@ -106,8 +100,7 @@ def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transi
         return (world, carry, t, tally.step(seen.reward, seen.over), step + 1), seen
 
     now = (life.world, life.carry, life.t, life.tally, life.step)
-    ahead = jax.vmap(keys)(life.step + jnp.arange(beat.block))  # all at once
-    (world, carry, t, tally, step), steps = jax.lax.scan(one, now, ahead)
+    (world, carry, t, tally, step), steps = jax.lax.scan(one, now, length=beat.block)
     life = dataclasses.replace(
         life,
         kept=beat.store.add(life.kept, steps),
