@@ -19,7 +19,9 @@ def bench():
     path = ROOT / "bench" / "coverage.py"
     spec = importlib.util.spec_from_file_location("bench_coverage", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)  # for what the scripts share
+        spec.loader.exec_module(module)
     return module
 
 
