@@ -78,6 +78,10 @@ class Set:
     def title(self) -> str:
         return f"{self.name} {self.also}".strip()
 
+    def cell(self, algorithm: str) -> str:
+        """What its rows are kept under."""
+        return f"{self.title}/{algorithm}"
+
     @property
     def env(self) -> str:
         return recorded()[self.name]["env"]
@@ -110,7 +114,7 @@ GRID = [
 
 def train(data: Set, algorithm: str) -> None:
     """Run one cell of the grid, or the rest of it, and keep its evaluations."""
-    cell = f"{data.title}/{algorithm}"
+    cell = data.cell(algorithm)
     if any(line["cell"] == cell for line in kept(KEPT)):
         return
     if not (SETS / data.name).exists():
@@ -178,9 +182,9 @@ at 95 % over seeds; a seed's score is the mean of ten episodes.
 No setting was tuned on any of these sets. The small sets are learned from with small
 networks (64-64) and batches (128), those of MuJoCo with each paper's own, but for far
 fewer updates than the papers' million (BEAR and CQL, whose updates are the longest, for
-even fewer): the scores are lower, and say how fast an
-algorithm learns as much as how well. The phases that some papers spend on a clone
-alone take a tenth of the updates each.
+even fewer): the scores are lower, and say how fast an algorithm learns as much as how
+well. The phases that some papers spend on a clone alone take a tenth of the updates
+each.
 
 A second section of one set, `--gamma 0.9`, was added when the first had been seen. With
 the usual discount of 0.99 IQL, AWAC, CQL and BRAC end far below the behaviour that they
@@ -214,7 +218,7 @@ def table(data: Set, lines: list[dict]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     yield "| random play | | | 0 | | |"
     for algorithm in data.algorithms:
-        own = [x for x in lines if x["cell"] == f"{data.title}/{algorithm}"]
+        own = [x for x in lines if x["cell"] == data.cell(algorithm)]
         if not own:
             yield f"| {algorithm} | | | not run yet | | |"
             continue
@@ -228,7 +232,7 @@ def table(data: Set, lines: list[dict]) -> Iterator[str]:
 
 def compared(data: Set, ours: list[dict], theirs: list[dict]) -> Iterator[str]:
     for algorithm in data.algorithms:
-        cell = f"{data.title}/{algorithm}"
+        cell = data.cell(algorithm)
         other = [x for x in theirs if x["cell"] == cell]
         at = {x["step"] for x in other}
         own = [x for x in ours if x["cell"] == cell and x["step"] in at]
@@ -250,12 +254,12 @@ def commands() -> Iterator[str]:
 def main(words: list[str]) -> None:
     cells = [(data, name) for data in GRID for name in data.algorithms]
     wanted = [w for w in words if w != "--write"]
-    known = {data.title for data in GRID} | {f"{d.name}/{name}" for d, name in cells}
+    known = {data.title for data in GRID} | {d.cell(name) for d, name in cells}
     if unknown := [w for w in wanted if w not in known]:
         sys.exit(f"unknown cell {unknown[0]}; known: {', '.join(sorted(known))}")
     if words != ["--write"]:
         for data, name in cells:
-            if not wanted or {data.title, f"{data.title}/{name}"} & {*wanted}:
+            if not wanted or {data.title, data.cell(name)} & {*wanted}:
                 train(data, name)
                 PAGE.write_text(page())
     PAGE.write_text(page())

@@ -23,7 +23,7 @@ from ..core import (
     Transition,
 )
 from ..ops import choose
-from .devices import place
+from .devices import place, rejoin
 from .loop import (
     Account,
     act,
@@ -226,20 +226,15 @@ class Compiled:
 
     def restore(self, saved: list[tuple[PyTree, dict]]) -> None:
         """Put back what `save` gave for each seed."""
-        lives = [tree for tree, _ in saved]
         self.done = saved[0][1]["blocks"]
-        many = len(lives) > 1
-        life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
-        self.life = place(life, self.beat.where)
+        self.life = rejoin([tree for tree, _ in saved], self.beat.where)
 
     def endow(self, learners: list[PyTree], old: PyTree, updates: int) -> None:
         """Begin with what was learned in so many updates from a dataset, which is put
         into the mixture."""
         many = len(learners) > 1
-        learners, old = place((learners, old), self.beat.where)
-        stack = lambda *x: jnp.stack(x) if many else x[0]
-        learner = jax.tree.map(stack, *learners)
-        learner = jax.tree.map(jnp.copy, learner)
+        old = place(old, self.beat.where)
+        learner = jax.tree.map(jnp.copy, rejoin(learners, self.beat.where))
         shelves = jax.tree.map(
             lambda x, like: jnp.broadcast_to(x, like.shape), old, self.life.kept.old
         )

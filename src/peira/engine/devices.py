@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import (
     Mesh,
@@ -64,6 +65,12 @@ def together(devices: np.ndarray) -> Sharding:
 def place(tree: PyTree, where: Sharding | None) -> PyTree:
     """The same arrays there, to stay."""
     return tree if where is None else jax.device_put(tree, where)
+
+
+def rejoin(lives: Sequence[PyTree], where: Sharding | None) -> PyTree:
+    """The lives of several seeds as one, or that of the only seed, there."""
+    stack = lambda *x: jnp.stack(x) if len(lives) > 1 else x[0]
+    return place(jax.tree.map(stack, *lives), where)
 
 
 def share(batch: PyTree, where: Sharding | None) -> PyTree:

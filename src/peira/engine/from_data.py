@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
 
 from ..core import Algorithm, check_serves, fold, Key, root
 from ..data import Dataset, dealt, Drawn, Queue, Queued, Shelves
-from .devices import place
+from .devices import place, rejoin
 from .loop import Account, Beat, learn, strong, together
 from .plan import Plan
 
@@ -167,11 +167,8 @@ class FromData:
 
     def restore(self, saved: list[tuple[PyTree, dict]]) -> None:
         """Put back what `save` gave for each seed."""
-        lives = [tree for tree, _ in saved]
         self.done = saved[0][1]["blocks"]
-        many = len(lives) > 1
-        life = jax.tree.map(lambda *x: jnp.stack(x), *lives) if many else lives[0]
-        self.life = place(life, self.beat.where)
+        self.life = rejoin([tree for tree, _ in saved], self.beat.where)
 
     def close(self) -> None:
         """Nothing to close: the dataset is data."""
