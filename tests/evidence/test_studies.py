@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import STUDY as FILE
 
 from peira.cli import main
 from peira.core import BadConfig, DataFault, PeiraError
@@ -37,22 +38,6 @@ from peira.evidence.studies.metrics import reported
 
 
 ROOT = Path(__file__).parents[2]
-FILE = """
-claim = "The step size matters."
-source = "Nobody, 2026"
-direction = "higher"
-matters = 0.5
-algorithm = "dqn"
-about = ["learning_rate"]
-
-[arms]
-small = { learning_rate = 1e-3 }
-large = { learning_rate = 1e-2 }
-
-[tiers.quick]
-tasks = ["CartPole-v1"]
-runs = 6
-"""
 STUDY = rebuild(Study, tomllib.loads(FILE))
 NOISE = np.array([-0.3, -0.2, 0.0, 0.1, 0.1, 0.3])
 FEW = Tier(("CartPole-v1",), runs=6)
