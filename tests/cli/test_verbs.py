@@ -8,6 +8,7 @@ import pytest
 
 import peira
 from peira.cli import main
+from peira.cli.summary import over_seeds
 from peira.engine.checkpoint import steps
 from peira.engine.run import Run
 
@@ -31,6 +32,19 @@ def test_evaluate_tells_of_each_seed(trained, capsys):
         assert low <= row["mean"] <= high
     means = [row["mean"] for row in said["seeds"]]
     assert said["over_seeds"]["value"] == pytest.approx(np.mean(means))
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (2, "0.5: mean of 2 seeds, too few for an interval"),
+        (5, "2: mean of 5 seeds; their median 2 [0, 4] with its 95 % interval"),
+        (10, "4.5 [2.334, 6.666]: mean and 95 % interval over 10 seeds"),
+    ],
+)
+def test_as_many_seeds_as_an_interval_takes(n, said):
+    """The last by hand: 4.5 ± 2.2622 · 3.0277 / √10."""
+    assert over_seeds(np.arange(float(n))) == said
 
 
 def test_evaluate_hears_its_seed_and_its_mode(trained):
@@ -62,7 +76,7 @@ def test_evaluate_prints_a_table(trained, capsys):
     assert main(["evaluate", str(trained), "--episodes", "4"]) == 0
     out = capsys.readouterr().out
     assert "interval" in out
-    assert "mean over 2 seeds" in out
+    assert "mean of 2 seeds, too few" in out
 
 
 def test_watch_films_where_it_is_told(trained, tmp_path, capsys):

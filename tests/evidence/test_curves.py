@@ -3,8 +3,17 @@
 import imageio.v3 as iio
 import numpy as np
 import pyarrow as pa
+import pytest
+from matplotlib.figure import Figure
 
-from peira.evidence.curves import Curve, curve, describe, draw, last_episodes
+from peira.evidence.curves import (
+    Curve,
+    curve,
+    describe,
+    draw,
+    draw_one,
+    last_episodes,
+)
 
 
 ROWS = [  # seed, step, mode, return
@@ -49,6 +58,15 @@ def test_what_stands_behind_a_point():
     one = describe(curve(table(ROWS[:4])))
     assert "one seed" in one
     assert "interval" not in one
+
+
+@pytest.mark.parametrize(("n", "banded"), [(9, False), (10, True)])
+def test_a_band_is_drawn_where_there_is_an_interval(n, banded):
+    returns = np.random.default_rng(0).normal(size=(n, 3))
+    one, axes = Curve([*range(n)], np.arange(3), returns, 5), Figure().subplots()
+    draw_one(axes, one, label="a", colour="#000000")
+    assert bool(axes.collections[0].get_paths()) == banded
+    assert ("interval" in describe(one)) == banded
 
 
 def test_pictures_differ_where_the_runs_do(tmp_path):

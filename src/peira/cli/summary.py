@@ -5,9 +5,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from ..engine.run import Run
-from ..evidence import Estimate, mean
+from ..evidence import Estimate, interval, mean, typical
 from ..evidence.curves import curve, last_episodes
 from ..evidence.handover import handover
 
@@ -20,6 +21,8 @@ class Summary(NamedTuple):
     estimate: Estimate
     over: str
     """What the interval is over: seeds or episodes."""
+    text: str
+    """Both in words."""
     steps: int
     """Environment steps of each seed."""
     seconds: float
@@ -35,15 +38,31 @@ def summary(run: Run) -> Summary:
     seconds = float(np.max(metrics["seconds"]))
     rate = steps * len(run.seeds) / seconds
     if not len(evaluations):
-        return Summary(NOTHING, "no episode", steps, seconds, rate)
+        unknown = "not known: there was no environment to play in"
+        return Summary(NOTHING, "no episode", unknown, steps, seconds, rate)
     one = curve(evaluations)
     if len(one.seeds) > 1:
-        estimate = mean(one.returns[:, -1])
+        last = one.returns[:, -1]
+        estimate = interval(last).estimate
         over = f"{len(one.seeds)} seeds, {one.episodes} episodes each"
+        text = f"{over_seeds(last)}, {one.episodes} episodes each"
     else:
         estimate = mean(last_episodes(evaluations))
         over = f"{one.episodes} episodes of one seed; other seeds may differ"
-    return Summary(estimate, over, steps, seconds, rate)
+        text = f"{estimate}: mean and 95 % interval over {over}"
+    return Summary(estimate, over, text, steps, seconds, rate)
+
+
+def over_seeds(scores: Float[np.ndarray, " seed"]) -> str:
+    """The mean over seeds with its interval, or where they are too few for one with
+    that of their median, in words."""
+    one, middle, n = interval(scores), typical(scores), len(scores)
+    if not one.why:
+        return f"{one.estimate}: mean and 95 % interval over {n} seeds"
+    alone = f"{one.estimate}: mean of {n} seeds"
+    if not middle.why:
+        return f"{alone}; their median {middle.estimate} with its 95 % interval"
+    return f"{alone}, too few for an interval"
 
 
 def say(run: Run, *, json: bool) -> None:
@@ -57,10 +76,7 @@ def say(run: Run, *, json: bool) -> None:
     many = f" x {seeds} seeds" if seeds > 1 else ""
     where = config["env"] or "a dataset"
     print(f"{config['algorithm']} on {where}")
-    if math.isnan(found.estimate.value):
-        print("  return  not known: there was no environment to play in")
-    else:
-        print(f"  return  {found.estimate}: mean and 95 % interval over {found.over}")
+    print(f"  return  {found.text}")
     if online := gone_online(run):
         print(f"  online  {online}")
     print(
@@ -80,10 +96,13 @@ def gone_online(run: Run) -> str:
         return ""
     back = np.isfinite(found.recovery)
     late = f"{found.recovery[back].max():,.0f} steps" if back.any() else "no time"
+    before, after, dip, regret = (
+        interval(x).estimate
+        for x in (found.before, found.after, found.dip, found.regret)
+    )
     return (
-        f"from {mean(found.before)} to {mean(found.after)}; dip {mean(found.dip)}, "
-        f"{back.sum()} of {back.size} seeds back within {late}; regret "
-        f"{mean(found.regret)} an evaluation"
+        f"from {before} to {after}; dip {dip}, {back.sum()} of {back.size} seeds back "
+        f"within {late}; regret {regret} an evaluation"
     )
 
 

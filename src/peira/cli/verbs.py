@@ -11,7 +11,7 @@ import numpy as np
 from .. import algos
 from ..core import RunFault
 from ..engine.run import Run
-from ..evidence import mean
+from ..evidence import interval, mean
 from ..evidence.curves import curve
 from . import (
     choosing,
@@ -30,7 +30,7 @@ from .doctor import doctor as examine
 from .fields import items
 from .flags import abstract
 from .studies import study as study
-from .summary import plain_estimate, say
+from .summary import over_seeds, plain_estimate, say
 from .tables import table
 from .train import pairs
 
@@ -70,14 +70,14 @@ def evaluate(said: Said) -> None:
         }
         for seed, e in found.items()
     ]
-    over = mean(np.array([row["mean"] for row in rows]))
+    means = np.array([row["mean"] for row in rows])
     if said.json:
-        seeds = plain_estimate(over)
+        seeds = plain_estimate(interval(means).estimate)
         print(json.dumps({"seeds": rows, "over_seeds": seeds}))
         return
     table(rows, title=f"{said.path}: intervals are 95 %, over episodes")
     if len(rows) > 1:
-        print(f"mean over {len(rows)} seeds with its 95 % interval: {over}")
+        print(over_seeds(means))
 
 
 def watch(said: Said) -> None:

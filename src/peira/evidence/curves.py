@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..core import BadConfig
-from .statistics import mean
+from .intervals import interval, too_few
 
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -116,9 +116,9 @@ def greedy(evaluations: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def draw(curves: Mapping[str, Curve], path: Path, *, title: str) -> None:
-    """Write a picture: for each run the mean over seeds with its 95 % interval, and a
-    thin line for every seed. The axis spans what seeds earned; intervals may leave it.
-    """
+    """Write a picture: for each run the mean over seeds, with its 95 % interval where
+    there are enough of them, and a thin line for every seed. The axis spans what seeds
+    earned; intervals may leave it."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
@@ -147,7 +147,7 @@ def draw_one(axes: Any, one: Curve, *, label: str, colour: str) -> None:
     """One run: seeds thin, mean thick, interval as a band."""
     if len(one.seeds) > 1:
         axes.plot(one.steps, one.returns.T, color=colour, alpha=0.35, linewidth=0.7)
-        band = np.array([mean(scores)[1:] for scores in one.returns.T])
+        band = np.array([interval(x).estimate[1:] for x in one.returns.T])
         axes.fill_between(one.steps, *band.T, color=colour, alpha=0.15, linewidth=0)
     centre = one.returns.mean(axis=0)
     mark = "o" if len(one.steps) == 1 else ""
@@ -157,5 +157,6 @@ def draw_one(axes: Any, one: Curve, *, label: str, colour: str) -> None:
 def describe(one: Curve) -> str:
     """What stands behind each point of a curve."""
     n = len(one.seeds)
-    seeds = f"mean of {n} seeds with its 95 % interval" if n > 1 else "one seed"
+    sure = "" if too_few("mean", n, 1) else " with its 95 % interval"
+    seeds = f"mean of {n} seeds{sure}" if n > 1 else "one seed"
     return f"{seeds}, {one.episodes} episodes per point"
