@@ -19,7 +19,7 @@ from made_runs import made_run, made_study, STUDY
 import peira
 from peira.cli import main, parser, report_runs, reporting, train
 from peira.core import RunFault
-from peira.evidence import interval
+from peira.evidence import interval, typical
 from peira.evidence.curves import area
 from peira.evidence.report import films, Shelf
 from peira.evidence.report.figures import in_script
@@ -117,12 +117,19 @@ def test_curves_have_the_intervals_there_are(two, tmp_path):
     assert many["steps"] == [100, 200, 300]
     assert np.allclose(many["returns"], returns)
     for i in range(3):
-        value, low, high = interval(returns[:, i]).estimate
-        assert (many["mean"][i], many["low"][i]) == pytest.approx((value, low))
+        value, low, high = typical(returns[:, i]).estimate
+        assert (many["middle"][i], many["low"][i]) == pytest.approx((value, low))
         assert many["high"][i] == pytest.approx(high)
-    assert few["low"] is few["high"] is None
-    assert "5 runs of one task are too few" in few["note"]
     assert len(few["returns"]) == 5
+    assert few["low"] == pytest.approx(FIVE.mean(axis=2).min(axis=0))
+
+
+def test_too_few_seeds_have_no_band(tmp_path):
+    run = made_run(tmp_path / "a", FIVE[:4])
+    (chart,) = written(run, out=tmp_path / "r.html").charts()
+    (four,) = chart["curves"]
+    assert four["low"] is four["high"] is None
+    assert "4 runs" in four["note"]
 
 
 def test_one_run_has_an_outcome(tmp_path):
@@ -270,8 +277,7 @@ def test_a_study_begins_with_its_verdict(tmp_path):
     (chart,) = page.charts()
     small, large = chart["curves"]
     assert (small["name"], small["seeds"]) == ("small", [0, 2, 4, 6, 8, 10])
-    assert large["mean"] == pytest.approx([1.0, 3.6])
-    assert small["low"] is None
+    assert large["middle"] == pytest.approx([1.0, 3.6])
 
 
 def test_a_study_can_be_repeated_from_its_page(tmp_path):

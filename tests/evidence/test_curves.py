@@ -60,7 +60,7 @@ def test_what_stands_behind_a_point():
     assert "interval" not in one
 
 
-@pytest.mark.parametrize(("n", "banded"), [(9, False), (10, True)])
+@pytest.mark.parametrize(("n", "banded"), [(4, False), (5, True)])
 def test_a_band_is_drawn_where_there_is_an_interval(n, banded):
     returns = np.random.default_rng(0).normal(size=(n, 3))
     one, axes = Curve([*range(n)], np.arange(3), returns, 5), Figure().subplots()

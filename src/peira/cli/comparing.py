@@ -24,7 +24,6 @@ from ..evidence import (
     typical,
 )
 from ..evidence.curves import Curve, draw, SCORES
-from ..evidence.intervals import MANY
 from ..evidence.planning import power, runs_needed, visible
 from .showing import evaluated_curve
 from .summary import plain_estimate
@@ -82,8 +81,7 @@ def compare(
     found = side_by_side(dict(zip(names, runs, strict=True)), by=by, paired=paired)
     if plot is not None:
         labels = {f"{n} ({len(c.seeds)} seeds)": c for n, c in found.curves.items()}
-        title = f"mean over seeds, with its 95 % interval from {MANY} on"
-        draw(labels, Path(plot), title=title)
+        draw(labels, Path(plot), title="median over seeds with its 95 % interval")
     return found
 
 

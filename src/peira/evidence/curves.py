@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..core import BadConfig
-from .intervals import interval, too_few
+from .intervals import Interval, typical
 
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -115,10 +115,15 @@ def greedy(evaluations: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return seed, step, earned
 
 
+def middles(one: Curve) -> list[Interval]:
+    """The median over seeds at each step: its interval holds whatever the shape, and
+    scores have odd shapes on their way up."""
+    return [typical(scores) for scores in one.returns.T]
+
+
 def draw(curves: Mapping[str, Curve], path: Path, *, title: str) -> None:
-    """Write a picture: for each run the mean over seeds, with its 95 % interval where
-    there are enough of them, and a thin line for every seed. The axis spans what seeds
-    earned; intervals may leave it."""
+    """Write a picture: for each run the median over seeds, with its 95 % interval where
+    they are five or more, and a thin line for every seed."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
@@ -144,12 +149,11 @@ def draw(curves: Mapping[str, Curve], path: Path, *, title: str) -> None:
 
 
 def draw_one(axes: Any, one: Curve, *, label: str, colour: str) -> None:
-    """One run: seeds thin, mean thick, interval as a band."""
+    """One run: seeds thin, median thick, its interval as a band."""
+    centre, *band = np.array([middle.estimate for middle in middles(one)]).T
     if len(one.seeds) > 1:
         axes.plot(one.steps, one.returns.T, color=colour, alpha=0.35, linewidth=0.7)
-        band = np.array([interval(x).estimate[1:] for x in one.returns.T])
-        axes.fill_between(one.steps, *band.T, color=colour, alpha=0.15, linewidth=0)
-    centre = one.returns.mean(axis=0)
+        axes.fill_between(one.steps, *band, color=colour, alpha=0.15, linewidth=0)
     mark = "o" if len(one.steps) == 1 else ""
     axes.plot(one.steps, centre, color=colour, linewidth=2, label=label, marker=mark)
 
@@ -157,6 +161,6 @@ def draw_one(axes: Any, one: Curve, *, label: str, colour: str) -> None:
 def describe(one: Curve) -> str:
     """What stands behind each point of a curve."""
     n = len(one.seeds)
-    sure = "" if too_few("mean", n, 1) else " with its 95 % interval"
-    seeds = f"mean of {n} seeds{sure}" if n > 1 else "one seed"
+    sure = "" if middles(one)[0].why else " with its 95 % interval"
+    seeds = f"median of {n} seeds{sure}" if n > 1 else "one seed"
     return f"{seeds}, {one.episodes} episodes per point"

@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..curves import COLOURS, Curve
-from ..intervals import interval
+from ..curves import COLOURS, Curve, middles
 from .html import Html, join, listed, tag
 
 
@@ -35,27 +34,27 @@ class Chart(NamedTuple):
     def told(self) -> str:
         """The chart for who does not see it."""
         ends = (
-            f"{name}: {one.returns[:, -1].mean():.4g}"
+            f"{name}: {middles(one)[-1].estimate.value:.4g}"
             for name, one in self.curves.items()
         )
-        return f"Return over {self.axis}; mean at the end: {', '.join(ends)}"
+        return f"Return over {self.axis}; median at the end: {', '.join(ends)}"
 
 
 def line(name: str, one: Curve) -> dict[str, Any]:
-    """One curve: every seed, their mean, and the interval of the mean at each step, by
-    the rule that comparisons have; none where they have none."""
-    found = [interval(scores) for scores in one.returns.T]
+    """One curve: every seed, their median, and its interval at each step; none where
+    the seeds are too few."""
+    found = middles(one)
     why = next((f.why for f in found if f.why), "")
     n = len(one.seeds)
     behind = f"{n} seeds" if n > 1 else "one seed"
-    told = why if why else "band: the mean's 95 % interval, step by step"
+    told = why if why else "band: the median's 95 % interval, step by step"
     plural = "s" * (one.episodes != 1)
     return {
         "name": name,
         "seeds": one.seeds,
         "steps": one.steps.tolist(),
         "returns": one.returns.tolist(),
-        "mean": [f.estimate.value for f in found],
+        "middle": [f.estimate.value for f in found],
         "low": None if why else [f.estimate.low for f in found],
         "high": None if why else [f.estimate.high for f in found],
         "note": f"{behind}, {one.episodes} episode{plural} per point; {told}",

@@ -37,16 +37,16 @@ function traces(one) {
     ? { text: one.low.map((low, i) => `[${short(low)}, ${short(one.high[i])}]`) }
     : { text: one.steps.map(() => "") };
   const lone = one.steps.length === 1;
-  found.push({ ...common, ...spread, y: one.mean, name: plain(one.name),
+  found.push({ ...common, ...spread, y: one.middle, name: plain(one.name),
     mode: lone ? "markers" : "lines", line: { width: 2.5, color: one.colour },
-    marker: { color: one.colour, size: 9 }, meta: "mean",
+    marker: { color: one.colour, size: 9 }, meta: "middle",
     hovertemplate: "%{y:.4~g} %{text}" });
   return found;
 }
 
 const short = (number) => Number(number.toPrecision(4)).toString();
 
-// The axis spans what seeds earned; intervals may leave it.
+// The axis spans what seeds earned.
 function span(curves) {
   const all = curves.flatMap((one) => one.returns.flat()).filter((y) => y !== null);
   const [low, high] = all.reduce(([a, b], y) => [Math.min(a, y), Math.max(b, y)],
