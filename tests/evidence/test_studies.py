@@ -221,6 +221,8 @@ def test_rows_are_read_or_the_line_is_named(tmp_path):
         ("{", "line 2: not a row"),
         ("[]", "line 2: not a row"),
         (json.dumps(rows[1] | {"seed": "1"}), "line 2: seed must be int"),
+        (json.dumps(rows[1] | {"metrics": {"final": "2"}}), "line 2: final must be a"),
+        (json.dumps(rows[1] | {"config": {"data": "x"}}), "line 2: config.data must"),
     ):
         (tmp_path / "bad").write_text(f"{json.dumps(rows[0])}\n{line}\n")
         with pytest.raises(DataFault, match=words):

@@ -58,6 +58,11 @@ def read(path: Path) -> list[dict[str, Any]]:
         for name, kind in KINDS.items():
             if type(row.get(name)) is not kind:
                 raise DataFault(f"{path}, line {i}: {name} must be {kind.__name__}")
+        for name, value in row["metrics"].items():
+            if type(value) not in (int, float):
+                raise DataFault(f"{path}, line {i}: {name} must be a number")
+        if not isinstance(row["config"].get("data", {}), dict):
+            raise DataFault(f"{path}, line {i}: config.data must be a table")
         found.append(row)
     return found
 
