@@ -8,6 +8,7 @@ from typing import Any, TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .cli.calibrating import calibrate as calibrate
     from .cli.checking import check as check
     from .cli.choosing import ope as ope, select as select
     from .cli.collecting import collect as collect
@@ -35,6 +36,7 @@ _homes = {
     "PeiraError": "core",
     "Plan": "engine.plan",
     "Run": "engine.run",
+    "calibrate": "cli.calibrating",
     "check": "cli.checking",
     "collect": "cli.collecting",
     "compare": "cli.comparing",
@@ -58,6 +60,7 @@ __all__ = [
     "Plan",
     "Run",
     "__version__",
+    "calibrate",
     "check",
     "collect",
     "compare",

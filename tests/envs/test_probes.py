@@ -1,5 +1,7 @@
 """The probes' answers, found again by playing them."""
 
+import functools as ft
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -108,6 +110,18 @@ def test_worlds_keep_their_types(name):
     assert not out.reward.weak_type
     assert (obs.shape, obs.dtype) == (env.spec.obs.shape, env.spec.obs.dtype)
     assert isinstance(action, Discrete) == (name != "probe:reach")
+
+
+def test_who_gambles_loses():
+    """The sure thing pays 1; gambles pay 5 or -15 and -5 on average, within four
+    standard errors."""
+    env = make("probe:gamble")
+    step = jax.jit(lambda action, key: env.step((), action, key=key)[1].reward)
+    keys = jr.split(jr.key(0), (2, 1000))
+    pay = np.array([jax.vmap(ft.partial(step, a))(keys[a]) for a in (0, 1)])
+    assert (pay[0] == 1).all()
+    assert {*pay[1].tolist()} == {5.0, -15.0}
+    assert abs(pay[1].mean() + 5) < 4 * 10 / np.sqrt(1000)
 
 
 def test_unknown_probes():

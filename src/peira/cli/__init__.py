@@ -113,14 +113,10 @@ def parser() -> Parser:
 
     resume_flags(verb("resume", "go on exactly where a run stopped"))
 
-    evaluate = verb("evaluate", "play fresh episodes with what was learned")
-    evaluate.add_argument("path", help="a run, a seed of one, or a policy's folder")
-    evaluate.add_argument("--episodes", type=count, default=100, help="(100)")
-    evaluate.add_argument(
-        "--stochastic", action="store_true", help="let the policy explore"
+    evaluating_flags(verb("evaluate", "play fresh episodes with what was learned"))
+    calibrating_flags(
+        verb("calibrate", "see whether a policy earns what it is asked for")
     )
-    evaluate.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
-    evaluate.add_argument("--env", help="another environment than the run's")
 
     watch = verb("watch", "film an episode of a run's first seed")
     watch.add_argument("path", help="a run, a seed of one, or a policy's folder")
@@ -153,6 +149,26 @@ def parser() -> Parser:
     choosing_flags(verb("select", "choose one of several policies, and score it"))
     verb("algorithms", "list the algorithms and the actions they can choose")
     return top
+
+
+def evaluating_flags(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    evaluate.add_argument("--episodes", type=count, default=100, help="(100)")
+    evaluate.add_argument(
+        "--stochastic", action="store_true", help="let the policy explore"
+    )
+    evaluate.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
+    evaluate.add_argument("--env", help="another environment than the run's")
+
+
+def calibrating_flags(calibrate: argparse.ArgumentParser) -> None:
+    calibrate.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    calibrate.add_argument(
+        "--asked", type=numbers, required=True, help="returns: --asked=-400,-200"
+    )
+    calibrate.add_argument("--episodes", type=count, default=100, help="each (100)")
+    calibrate.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
+    calibrate.add_argument("--env", help="another environment than the run's")
 
 
 def resume_flags(resume: argparse.ArgumentParser) -> None:
@@ -285,3 +301,8 @@ def count(word: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def numbers(words: str) -> list[float]:
+    """Numbers with commas between them."""
+    return [float(word) for word in words.split(",")]

@@ -14,6 +14,7 @@ from ..engine.run import Run
 from ..evidence import interval, mean
 from ..evidence.curves import curve
 from . import (
+    calibrating,
     choosing,
     comparing,
     diagnosis,
@@ -78,6 +79,12 @@ def evaluate(said: Said) -> None:
     table(rows, title=f"{said.path}: intervals are 95 %, over episodes")
     if len(rows) > 1:
         print(over_seeds(means))
+
+
+def calibrate(said: Said) -> None:
+    wanted = {"episodes": said.episodes, "seed": said.seed, "env": said.env}
+    found = calibrating.calibrate(said.path, said.asked, **wanted)
+    calibrating.say(found, path=said.path, json=said.json)
 
 
 def watch(said: Said) -> None:

@@ -5,11 +5,20 @@ methods, and `super()` is never called.
 """
 
 import abc
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    Protocol,
+    runtime_checkable,
+    TypeVar,
+)
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Bool, PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
 
 from .checks import BadConfig, check_fields, Unsupported
 from .spaces import Space
@@ -72,6 +81,26 @@ class Policy(eqx.Module, Generic[Carry]):
         self, carry: Carry, t: TimeStep, *, key: Key, explore: bool
     ) -> tuple[Action, Carry, Extras]:
         """Choose one action. `explore` separates playing to learn from showing."""
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """What in a policy is told what to reach."""
+
+    def asked_for(self, target: Float[Array, ""]) -> "Asked":
+        """The same, told to reach a return; raises `BadConfig` where it is told
+        something else."""
+        ...
+
+
+def asked_for(policy: Policy, target: float) -> Policy:
+    """The same policy, told to reach a return, wherever in it that is said. Raises
+    `BadConfig` for one that is told nothing of the kind."""
+    is_asked = lambda node: isinstance(node, Asked)
+    if not any(map(is_asked, jax.tree.leaves(policy, is_leaf=is_asked))):
+        raise BadConfig("this policy is not told what to reach (those of dt, rvs are)")
+    tell = lambda node: node.asked_for(jnp.float32(target)) if is_asked(node) else node
+    return jax.tree.map(tell, policy, is_leaf=is_asked)
 
 
 class Rhythm(NamedTuple):

@@ -11,7 +11,7 @@ from .classic import (
 from .hosted import Care, Hosted, shut
 from .make import as_gymnasium, make
 from .mazes import MAZES, PointMaze, Rooms
-from .probes import Chain, Match, PROBES, Reach
+from .probes import Chain, Gamble, Match, PROBES, Reach
 from .render import frame
 
 
@@ -22,6 +22,7 @@ __all__ = [
     "Care",
     "CartPole",
     "Chain",
+    "Gamble",
     "Hosted",
     "Match",
     "MountainCar",

@@ -120,6 +120,28 @@ class Reach(Env[Float[Array, "1"]]):
         return world, Outcome(world, reward, jnp.array(True), jnp.array(False))
 
 
+class Gamble(Env[tuple[()]]):
+    """One step: 0 pays 1 for sure; 1 pays 5 or costs 15, each as likely.
+
+    The value is 1, and of who gambles -5: the highest return there is comes to who acts
+    worst.
+    """
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(unit_box(), Discrete(2))
+
+    def reset(self, *, key: Key) -> tuple[tuple[()], Float[Array, "1"], None]:
+        return (), jnp.zeros(1), None
+
+    def step(
+        self, world: tuple[()], action: Int[Array, ""], *, key: Key
+    ) -> tuple[tuple[()], Outcome]:
+        luck = jnp.where(jr.bernoulli(key), jnp.float32(5), jnp.float32(-15))
+        reward = jnp.where(action == 1, luck, jnp.float32(1))
+        return (), Outcome(jnp.zeros(1), reward, jnp.array(True), jnp.array(False))
+
+
 def unit_box() -> Box:
     return Box(np.zeros(1, np.float32), np.ones(1, np.float32))
 
@@ -133,4 +155,5 @@ PROBES: dict[str, Env] = {
     "probe:images": Match(image=True),
     "probe:masked": Match(masked=True),
     "probe:reach": Reach(),
+    "probe:gamble": Gamble(),
 }

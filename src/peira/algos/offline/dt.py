@@ -178,6 +178,9 @@ class Asking(Policy[Context]):
     scale: Float[Array, ""]
     steps: int = eqx.field(static=True)
 
+    def asked_for(self, target: Float[Array, ""]) -> "Asking":
+        return eqx.tree_at(lambda p: p.target, self, target)
+
     def begin(self) -> Context:
         net, n = self.net, self.steps
         blank = jax.tree.unflatten(net.form, [zeros(s) for s in net.eye.spaces])

@@ -65,7 +65,7 @@ WANTED, REACHED = "desired_goal", "achieved_goal"  # Gymnasium's names
 Entries = tuple[int, ...]
 
 
-class Asked(eqx.Module):
+class Conditions(eqx.Module):
     """How an outcome is told to the network beside what is seen."""
 
     standard: Standard
@@ -77,6 +77,8 @@ class Asked(eqx.Module):
     """What to ask for; None where the environment says it."""
     outcome: Outcome = eqx.field(static=True)
     entries: Entries = eqx.field(static=True)
+    longest: int = eqx.field(static=True)
+    """Steps of the dataset's longest episode."""
 
     def seen(self, obs: Obs, outcome: Float[Array, " n"]) -> Obs:
         """What the network sees."""
@@ -85,9 +87,13 @@ class Asked(eqx.Module):
     def came(self, extras: PyTree) -> Float[Array, " n"]:
         """The outcome of a step, from what was dealt with it."""
         if self.outcome == "reward":
-            span = self.high - self.low
-            return ((extras - self.low) / jnp.where(span > 0, span, 1.0))[None]
+            return self.share(extras)[None]
         return reached(self.standard(extras), self.entries)
+
+    def share(self, rate: Float[Array, ""]) -> Float[Array, ""]:
+        """A mean reward, where 0 is the dataset's worst and 1 its best."""
+        span = self.high - self.low
+        return (rate - self.low) / jnp.where(span > 0, span, 1.0)
 
     def asked(self, obs: Obs) -> Float[Array, " n"]:
         """The outcome to ask for."""
@@ -152,7 +158,13 @@ class Following(Policy[tuple[()]]):
     """The clone, asked for one outcome."""
 
     clone: Clone
-    asked: Asked
+    asked: Conditions
+
+    def asked_for(self, target: Float[Array, ""]) -> "Following":
+        if self.asked.outcome == "goal":
+            raise BadConfig("this policy is asked for a goal, not for a return")
+        share = self.asked.share(target / self.asked.longest)[None]
+        return eqx.tree_at(lambda p: p.asked.wanted, self, share)
 
     def begin(self) -> tuple[()]:
         return ()
@@ -167,7 +179,7 @@ class Following(Policy[tuple[()]]):
 
 class State(eqx.Module):
     net: Trainable[Cloner]
-    asked: Asked
+    asked: Conditions
 
 
 class RvS(Algorithm[State, Sample]):
@@ -209,14 +221,16 @@ class RvS(Algorithm[State, Sample]):
         net = cloner(wider, self.hidden, "gaussian", self.vision, key=key)
         return State(trainable(net, self.tx), asked)
 
-    def _asked(self, spec: Spec, facts: Facts) -> Asked:
+    def _asked(self, spec: Spec, facts: Facts) -> Conditions:
         standard = Standard.known(spec, use=self.standardise)
         wanted = jnp.asarray(self.target, jnp.float32)[None]
         if self.outcome == "goal":
             wanted = given_goal(spec, standard, self.goal, self.entries)
         rate = lambda total: jnp.asarray(total / facts.longest, jnp.float32)
         low, high = rate(facts.worst), rate(facts.best)
-        return Asked(standard, low, high, wanted, self.outcome, self.entries)
+        return Conditions(
+            standard, low, high, wanted, self.outcome, self.entries, facts.longest
+        )
 
     def policy(self, state: State) -> Following:
         return Following(Clone(state.net.net), state.asked)
@@ -232,7 +246,7 @@ class RvS(Algorithm[State, Sample]):
         return State(net, state.asked), report
 
 
-def told(asked: Asked, steps: Transition) -> Transition:
+def told(asked: Conditions, steps: Transition) -> Transition:
     """The steps with the outcome of each in what is seen."""
     outcome = jax.vmap(asked.came)(steps.extras)
     seen = jax.vmap(asked.seen)(steps.obs, outcome)
