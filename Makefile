@@ -28,6 +28,7 @@ bench: .venv/dev .venv-peers/made
 	test -d datasets/halfcheetah-random || $(BIN)/peira data build halfcheetah-random --out datasets
 	PEERS=.venv-peers/bin/python $(BIN)/python bench/speed/start.py
 	$(BIN)/python bench/speed/roof.py
+	$(BIN)/python bench/speed/latency.py
 	$(BIN)/python bench/speed/scaling.py
 	PEERS=.venv-peers/bin/python $(BIN)/python bench/speed/contest.py
 

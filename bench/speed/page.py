@@ -104,6 +104,7 @@ def page(lines: list[dict[str, Any]]) -> str:
     for name, title, table in (
         ("start", START, start),
         ("roof", ROOF, roof),
+        ("latency", LATENCY, latency),
         ("scaling", SCALING, scaling),
     ):
         if lines := kept(name):
@@ -198,6 +199,24 @@ def roof(lines: list[dict[str, Any]]) -> Iterator[str]:
             f"{speed / 1e9:.0f} | {np.median(peaks) / 1e9:.0f} | "
             f"{median(speeds / peaks)} |"
         )
+
+
+LATENCY = """## One action
+
+Milliseconds from an observation to an action, for one actor: the mean over the steps of
+an episode, and what one step of a hundred exceeds (a policy that plans takes long once,
+and then does what it planned). DT reads 20 steps anew for every action;
+`diffusion-policy` makes a plan of 8 in 10 steps of DDIM.
+
+"""
+
+
+def latency(lines: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| Policy | mean | one in a hundred |"
+    yield "|---|---|---|"
+    for name, line in {line["algorithm"]: line for line in lines}.items():
+        often, seldom = np.array(line["milliseconds"]).T
+        yield f"| {name} | {median(often)} | {median(seldom)} |"
 
 
 SCALING = """## Scaling
