@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: list[str]) -> None:
     """Find the verb and do it."""
-    if words[:1] in (["train"], ["check"]):  # their flags depend on the algorithm
+    if words[:1] in (["train"], ["check"], ["sweep"]):  # by the algorithm's fields
         prepare()
         module = importlib.import_module(f".{words[0]}", __name__)
         return module.command(words[1:])
@@ -110,6 +110,8 @@ def parser() -> Parser:
     verb(
         "check", "check an algorithm: peira check NAME|MODULE:CLASS [--field value ...]"
     )
+
+    verb("sweep", "find settings: peira sweep run ALGORITHM ENV --grid|--search ...")
 
     resume_flags(verb("resume", "go on exactly where a run stopped"))
 
