@@ -114,7 +114,7 @@ class SweepOptions:
     at_once: Count | None = None
     """Runs side by side; as many as there are cores when not given."""
     on: str = "local"
-    """Where: local."""
+    """Where: `local`, `ray` (started here) or `ray://HOST:PORT`."""
     json: bool = False
     """Print JSON."""
     quiet: bool = False

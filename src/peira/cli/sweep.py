@@ -13,10 +13,11 @@ from ..engine.plan import Plan
 from ..engine.schedule import Scheduler
 from ..evidence.progress import Board
 from ..evidence.sweeps import advance, check, grid, Place, Sweep
-from . import Parser
+from . import count, Parser
 from .axes import axes_of
 from .fields import build
 from .flags import parse, Sought, SweepOptions
+from .study_flags import place_flags
 from .swept import say
 from .train import configured, pairs
 from .training import name_of, now, task_of
@@ -32,8 +33,8 @@ VERBS = """usage: peira sweep VERB ...
 run     try settings over seeds, and the winner on fresh ones (run --help)
 resume  go on with a sweep that was stopped: peira sweep resume FOLDER
 show    what has come of a sweep, from its rows: peira sweep show FOLDER"""
-HOW = """--grid FIELD=A,B,...      try every combination of these fields' values; those of
-                          a field of several numbers: --grid hidden=64,64:256
+HOW = """--grid FIELD=A,B,...      try all combinations of these fields' values; of a
+                          field of several numbers: --grid hidden=64,64:256
 --search FIELD=LOW:HIGH   let Optuna choose; also FIELD=log:LOW:HIGH, FIELD=A,B,..."""
 SEEDS, TRIALS = (0, 1, 2), 20  # when nobody says
 Said = argparse.Namespace
@@ -119,24 +120,23 @@ def sweep_of(wanted: Sought, said: Said, config: Mapping[str, Any]) -> Sweep:
 
 def begin(sweep: Sweep, options: SweepOptions) -> None:
     check(sweep)
-    scheduler = workers(options.on, options.at_once)
     where = (sweep.env or Path(sweep.data or "").name).replace("/", "-")
     name = options.name or f"{sweep.algorithm}-{where}-{now()}".replace(":", "-")
     if name != Path(name).name:
         raise BadConfig(f"--name {name}: a name, not a path; --out says where")
-    place = Place.begin(sweep, Path(options.out) / name)
-    go_on(place, scheduler, quiet=options.quiet, json=options.json)
+    with workers(options.on, options.at_once) as scheduler:
+        place = Place.begin(sweep, Path(options.out) / name)
+        go_on(place, scheduler, quiet=options.quiet, json=options.json)
 
 
 def resume(words: Sequence[str]) -> None:
     parser = folder_of("resume")
-    parser.add_argument("--at-once", type=int)
-    parser.add_argument("--on", default="local")
-    parser.add_argument("--quiet", action="store_true")
+    place_flags(parser, count)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     said = parser.parse_args(words)
     place = Place.open(Path(said.path))
-    scheduler = workers(said.on, said.at_once)
-    go_on(place, scheduler, quiet=said.quiet, json=said.json)
+    with workers(said.on, said.at_once) as scheduler:
+        go_on(place, scheduler, quiet=said.quiet, json=said.json)
 
 
 def show(words: Sequence[str]) -> None:

@@ -52,9 +52,7 @@ def say_winner(place: Place, found: Outcome) -> None:
     if found.fresh is None:
         print("  fresh    not run yet")
         return
-    print(
-        f"  fresh    {worth}: {by}, mean of {found.fresh.runs} seeds that no trial had"
-    )
+    print(f"  fresh    {worth}: {by}, mean of {found.fresh.runs} seeds of their own")
     print(f"  optimism {found.optimism}: so much less than the search promised")
     if found.fresh.why:
         print(f"           {found.fresh.why}")
