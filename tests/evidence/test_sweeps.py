@@ -309,6 +309,7 @@ def test_a_search_that_is_killed_ends_as_one_that_never_was(tmp_path, changes):
         with (killed / "optuna.jsonl").open("a") as journal:
             journal.write('{"op_code":5,"worker')  # the driver died while it wrote
     assert lasting(swept(search, killed)) == lasting(whole)
+    assert lasting(swept(search, killed)) == lasting(whole)  # and stays so
     found = whole.outcome()
     settings = [trial.setting for trial in found.trials.values()]
     assert len({str(one) for one in settings}) == search.trials

@@ -7,7 +7,7 @@ from typing import Any
 from ..core import Algorithm, BadConfig, unknown
 from ..engine.fields import hints, plain
 from ..evidence.sweeps import Axis
-from .fields import convert, fit
+from .fields import fit
 
 
 def axes_of(cls: type[Algorithm], words: Sequence[str]) -> dict[str, Axis]:
@@ -49,7 +49,5 @@ def axis_of(cls: type, name: str, hint: Any, words: str) -> Axis:
 
 def several(hint: Any) -> bool:
     """Whether a type holds several values, as `64,64` does."""
-    try:
-        return isinstance(convert(hint, ("1", "1")), tuple)
-    except (ValueError, TypeError):
-        return tuple in map(typing.get_origin, (hint, *typing.get_args(hint)))
+    parts = (hint, *typing.get_args(hint))
+    return any(typing.get_origin(part) is tuple for part in parts)

@@ -57,7 +57,8 @@ def run(words: Sequence[str]) -> None:
     flags = words[len(names) :]
     if len(names) > 2:
         raise BadConfig(f"'{names[2]}' belongs to no flag; {USAGE}")
-    config = configured(flags) | dict(zip(("algorithm", "env"), names, strict=False))
+    config = configured(flags)
+    config |= dict(zip(("algorithm", "env"), names, strict=False))
     if "algorithm" not in config:
         if {"-h", "--help"} & set(flags):
             print(f"{USAGE}\n\nevery field: peira sweep run ALGORITHM --help")
@@ -100,26 +101,29 @@ def sweep_of(wanted: Sought, said: Said, config: Mapping[str, Any]) -> Sweep:
     if config.get("env") is None and data is None:
         raise BadConfig(f"which environment, or which dataset (--data)? {USAGE}")
     task = task_of(algorithm, config.get("env"), wanted.plan, kwargs, data)
-    return Sweep(
-        name_of(type(algorithm)),
-        task.env,
-        axes,
-        plain(algorithm),
-        plain(wanted.plan),
-        "grid" if said.grid else options.sampler,
-        TRIALS if trials is None else trials,
-        options.together,
-        options.prune,
-        options.by,
-        options.fresh,
-        options.draw,
-        task.env_kwargs,
-        data,
+    sweep = Sweep(
+        algorithm=name_of(type(algorithm)),
+        env=task.env,
+        axes=axes,
+        hyper=plain(algorithm),
+        plan=plain(wanted.plan),
+        method="grid" if said.grid else options.sampler,
+        trials=TRIALS if trials is None else trials,
+        together=options.together,
+        prune=options.prune,
+        by=options.by,
+        fresh=options.fresh,
+        draw=options.draw,
+        env_kwargs=task.env_kwargs,
+        data=data,
     )
+    check(sweep)
+    task.check()
+    return sweep
 
 
 def begin(sweep: Sweep, options: SweepOptions) -> None:
-    check(sweep)
+    """Make its folder, and bring it to its end."""
     where = (sweep.env or Path(sweep.data or "").name).replace("/", "-")
     name = options.name or f"{sweep.algorithm}-{where}-{now()}".replace(":", "-")
     if name != Path(name).name:

@@ -91,8 +91,10 @@ class Optuna(Proposer):
         return {n: suggested(trial, n, axis) for n, axis in self._sweep.axes.items()}
 
     def worthless(self, number: int, evaluations: Mapping[int, float]) -> bool:
-        trial = self._trial(number)
-        before = self._study.get_trials(deepcopy=False)[number].intermediate_values
+        known = self._study.get_trials(deepcopy=False)[number]
+        if known.state.is_finished():  # others have come since: it stays as it was
+            return False
+        trial, before = self._trial(number), known.intermediate_values
         if before and trial.should_prune():
             return True
         for step in sorted(evaluations.keys() - before.keys()):
