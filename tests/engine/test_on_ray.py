@@ -74,7 +74,7 @@ small = { learning_rate = 1e-3 }
 [tiers.smoke]
 tasks = ["CartPole-v1"]
 runs = 10
-plan = { steps = 800, episodes = 2, evaluate_every = 100, checkpoint_every = 200 }
+plan = { steps = 400, episodes = 2, evaluate_every = 100, checkpoint_every = 100 }
 """
 
 

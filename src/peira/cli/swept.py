@@ -46,9 +46,10 @@ def say_winner(place: Place, found: Outcome) -> None:
     values = ", ".join(f"{k} {worded(v)}" for k, v in best.setting.items())
     print(f"winner: trial {best.number}: {values}")
     assert best.score is not None
-    by, seeds = place.sweep.by, len(place.sweep.seeds)
+    by, few = place.sweep.by, len(place.sweep.seeds)
+    seeds = f"{few} seed{'s' * (few > 1)}"
     said, worth = best.score.estimate, found.fresh and found.fresh.estimate
-    print(f"  searched {said}: {by}, mean of the {seeds} seeds that chose it")
+    print(f"  searched {said}: {by}, mean of the {seeds} that chose it")
     if found.fresh is None:
         print("  fresh    not run yet")
         return
