@@ -14,7 +14,7 @@ import pytest
 
 from peira.core import PeiraError
 from peira.engine.on_ray import on_ray
-from peira.engine.schedule import Here, work_off
+from peira.engine.schedule import Local, work_off
 from peira.evidence.progress import heard
 from peira.evidence.studies import advance, Board, Place, rows as kept
 
@@ -112,7 +112,7 @@ def test_a_study_whose_worker_is_killed_ends_with_the_rows_of_a_local_one(
             stopped.set()
             killer.join()
     with Board(quiet=True) as board:
-        advance(here, Here(), board, data=Path("datasets"))
+        advance(here, Local(2), board, data=Path("datasets"))
     assert len(killed) == 1
     rows = lasting(there.path / "rows.jsonl")
     assert len(rows) == 20

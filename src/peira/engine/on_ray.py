@@ -23,7 +23,8 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave JAX its devices
 }
-ONE_CORE = {"env_vars": {"NPROC": "1", "OMP_NUM_THREADS": "1"}}  # of XLA's threads
+# XLA's threads: as many as `Local` gives, because sums depend on how many there are.
+ONE_CORE = {"env_vars": {"NPROC": "1", "OMP_NUM_THREADS": "1"}}
 
 
 @contextlib.contextmanager
