@@ -10,4 +10,4 @@ pin() { # pin OUT ARGS...: resolve for every supported Python and platform at on
 }
 pin run.txt --group pyproject.toml:build
 pin dev.txt --extra mujoco --extra box2d --extra atari --extra gymnax \
-  --extra onnx --extra stablehlo --extra report --group pyproject.toml:dev
+  --extra onnx --extra stablehlo --extra report --extra optuna --group pyproject.toml:dev

@@ -14,7 +14,7 @@ import pytest
 
 import peira
 from peira import cli
-from peira.cli import checking, train, training
+from peira.cli import checking, sweep, train, training
 from peira.cli.diagnosis import say
 from peira.core import Discrete, Spec
 from peira.data import Dataset
@@ -114,6 +114,13 @@ def test_command_lines_parse(page, words, tmp_path, monkeypatch, capsys):
     )
     monkeypatch.syspath_prepend(ROOT / "examples")
     if words[0] == "check":
+        assert cli.main(words) == 0
+        assert len(asked) == 1
+    elif words[0] == "sweep":
+        monkeypatch.setattr(sweep, "begin", lambda *found: asked.append(found))
+        monkeypatch.setattr(sweep.Place, "open", lambda path: asked.append(path))
+        monkeypatch.setattr(sweep, "go_on", lambda *_, **__: None)
+        monkeypatch.setattr(sweep, "say", lambda *_, **__: None)
         assert cli.main(words) == 0
         assert len(asked) == 1
     elif words[0] != "train":

@@ -29,6 +29,11 @@ LATER = (
     "memory",
     "resident",
 )
+OWN = {  # verbs whose flags depend on the algorithm
+    "train": "train an algorithm: peira train ALGORITHM ENV [--field value ...]",
+    "check": "check an algorithm: peira check NAME|MODULE:CLASS [--field value ...]",
+    "sweep": "find settings: peira sweep run ALGORITHM ENV --grid|--search ...",
+}
 DOCTOR = (
     "examine an environment by playing it; exit code 1 where something would spoil "
     "learning"
@@ -63,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: list[str]) -> None:
     """Find the verb and do it."""
-    if words[:1] in (["train"], ["check"]):  # their flags depend on the algorithm
+    if words and words[0] in OWN:
         prepare()
         module = importlib.import_module(f".{words[0]}", __name__)
         return module.command(words[1:])
@@ -105,11 +110,8 @@ def parser() -> Parser:
             one.add_argument("--json", action="store_true", help="print JSON")
         return one
 
-    verb("train", "train an algorithm: peira train ALGORITHM ENV [--field value ...]")
-
-    verb(
-        "check", "check an algorithm: peira check NAME|MODULE:CLASS [--field value ...]"
-    )
+    for name, help in OWN.items():
+        verb(name, help)
 
     resume_flags(verb("resume", "go on exactly where a run stopped"))
 

@@ -1,5 +1,5 @@
-"""The flags of `peira train` and `peira check`, made from the fields of an algorithm
-and a plan."""
+"""The flags of `peira train`, `check` and `sweep run`, made from the fields of an
+algorithm and a plan."""
 
 import contextlib
 import dataclasses
@@ -21,6 +21,7 @@ from tyro.constructors import (
 )
 
 from ..core import Algorithm, BadConfig, Count, unknown
+from ..core.checks import Whole
 from ..engine.fields import hints, meanings
 from ..engine.plan import Plan
 from .fields import allowed, fit, metavar
@@ -82,6 +83,53 @@ class Checked:
     options: Annotated[CheckOptions, tyro.conf.arg(name="")]
 
 
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """What to try, and how to go about it."""
+
+    trials: Count | None = None
+    """Settings to try: all of a grid, or 20 of a search, when not given."""
+    fresh: Count = 10
+    """Seeds that no trial used, on which the winner is run again."""
+    by: Literal["final", "area", "best"] = "final"
+    """What a seed scores, as in `peira compare`."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """What Optuna chooses by."""
+    prune: Literal["none", "median"] = "none"
+    """Let Optuna end trials that are worse than the median of those before."""
+    together: Count = 4
+    """Trials of a search that are chosen together, and so can run side by side."""
+    draw: Whole = 0
+    """Seed of what chooses the settings."""
+    name: str | None = None
+    """Name of the sweep; algorithm, environment and time when not given."""
+    out: str = "sweeps"
+    """Directory of the sweep's directory."""
+    data: str | None = None
+    """A dataset to learn from; the environment then evaluates only."""
+    config: str | None = None
+    """A config.toml to start from; flags override it."""
+    env_kwargs: tuple[str, ...] = ()
+    """Arguments for the environment: key=value, the value JSON or text."""
+    at_once: Count | None = None
+    """Runs side by side; as many as there are cores when not given."""
+    on: str = "local"
+    """Where: `local`, `ray` (started here) or `ray://HOST:PORT`."""
+    json: bool = False
+    """Print JSON."""
+    quiet: bool = False
+    """No progress."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sought:
+    """All that a command line of `peira sweep run` says."""
+
+    algorithm: Annotated[Algorithm, tyro.conf.arg(name="")]
+    plan: Annotated[Plan, tyro.conf.arg(name="")]
+    options: Annotated[SweepOptions, tyro.conf.arg(name="")]
+
+
 def parse(words: Sequence[str], default: T, *, prog: str, usage: str = USAGE) -> T:
     """Read the flags of every field in `default`; raises `BadConfig` for one that is
     unknown or does not fit. `--help` prints every field and exits."""
@@ -136,7 +184,8 @@ def registry() -> ConstructorRegistry:
 
     @rules.struct_rule
     def fields(info: StructTypeInfo) -> StructConstructorSpec | None:
-        if not dataclasses.is_dataclass(info.type) or info.type in (Wanted, Checked):
+        wholes = (Wanted, Checked, Sought)
+        if not dataclasses.is_dataclass(info.type) or info.type in wholes:
             return None
         known, meaning = hints(info.type), meanings(info.type)
         return StructConstructorSpec(
@@ -160,7 +209,7 @@ def registry() -> ConstructorRegistry:
 def flag(cls: type, name: str, hint: Any) -> Any:
     """The type of a field with the rule by which to read it from words."""
     if hint is bool or dataclasses.is_dataclass(hint):
-        ours = cls in (Options, CheckOptions)
+        ours = cls in (Options, CheckOptions, SweepOptions)
         return Annotated[hint, tyro.conf.FlagCreatePairsOff] if ours else hint
     many = tuple in (get_origin(hint), get_origin(getattr(hint, "__origin__", None)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.fields import plain
-from ..engine.schedule import Local
+from ..engine.schedule import Scheduler
 from ..evidence import Estimate
 from ..evidence.studies import (
     advance,
@@ -26,6 +26,7 @@ from ..evidence.studies import (
 )
 from .summary import plain_estimate
 from .tables import table
+from .workers import workers
 
 
 Said = argparse.Namespace
@@ -117,19 +118,22 @@ def run(said: Said) -> None:
     _, one = load(said.study)
     check_alike(one, one.tier(said.tier))
     check_tasks(one, said.tier)
-    place = Place.begin(said.study, said.tier, first=said.seeds, out=Path(said.out))
-    go_on(place, said)
+    with workers(said.on, said.at_once) as scheduler:
+        place = Place.begin(said.study, said.tier, first=said.seeds, out=Path(said.out))
+        go_on(place, scheduler, said)
 
 
 def resume(said: Said) -> None:
-    go_on(Place.open(Path(said.path)), said)
+    place = Place.open(Path(said.path))
+    with workers(said.on, said.at_once) as scheduler:
+        go_on(place, scheduler, said)
 
 
-def go_on(place: Place, said: Said) -> None:
+def go_on(place: Place, scheduler: Scheduler, said: Said) -> None:
     """Bring a study to its verdict, and say it."""
     try:
         with Board(quiet=said.quiet or said.json) as board:
-            advance(place, Local(said.at_once), board, data=Path(said.data))
+            advance(place, scheduler, board, data=Path(said.data))
     except KeyboardInterrupt as stop:
         raise type(stop)(f"go on with: peira study resume {place.path}") from None
     say(place.study, place.verdict(), said)

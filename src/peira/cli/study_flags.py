@@ -41,10 +41,17 @@ def study_flags(study: argparse.ArgumentParser, count: Count) -> None:
     )
 
 
-def work_flags(verb: argparse.ArgumentParser, count: Count) -> None:
+def place_flags(verb: argparse.ArgumentParser, count: Count) -> None:
     verb.add_argument(
         "--at-once", type=count, help="runs side by side (as many as there are cores)"
     )
+    verb.add_argument(
+        "--on", default="local", help="local, ray (started here) or ray://HOST:PORT"
+    )
+
+
+def work_flags(verb: argparse.ArgumentParser, count: Count) -> None:
+    place_flags(verb, count)
     verb.add_argument(
         "--data", default="datasets", help="where datasets lie, or are built (datasets)"
     )

@@ -1,7 +1,7 @@
 """Studies: claims of the field, each a file that runs turn into a verdict."""
 
+from ..progress import Board
 from .judging import Found, judge, Verdict, verdict
-from .progress import Board
 from .running import advance, check_tasks, judged, Place
 from .sameness import alike, check_alike
 from .study import Arm, arms, differences, load, shipped, Study, Tier

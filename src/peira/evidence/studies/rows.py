@@ -41,7 +41,7 @@ def cell(row: Row) -> Cell:
     return Cell(row["arm"], row["task"], row["seed"])
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path, kinds: Mapping[str, type] = KINDS) -> list[dict[str, Any]]:
     """The rows of a file; raises `DataFault` naming the first line that is none."""
     try:
         lines = path.read_text().splitlines()
@@ -54,8 +54,8 @@ def read(path: Path) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise DataFault(f"{path}, line {i}: not a row of a study")
-        for name, kind in KINDS.items():
+            raise DataFault(f"{path}, line {i}: not a row")
+        for name, kind in kinds.items():
             if type(row.get(name)) is not kind:
                 raise DataFault(f"{path}, line {i}: {name} must be {kind.__name__}")
         for name, value in row["metrics"].items():

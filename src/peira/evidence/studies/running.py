@@ -6,84 +6,29 @@ rows.jsonl     one row for every arm, task and seed, in the order of the plan
 runs/          a run for each training, of one seed
 """
 
-import contextlib
 import dataclasses
 import json
 import re
-import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...core import BadConfig, DataFault, RunFault
-from ...data import read as read_data
 from ...engine.fields import rebuild
-from ...engine.files import hold, write_file
+from ...engine.files import write_file
 from ...engine.memory import check_fits
 from ...engine.plan import Plan
 from ...engine.problem import Problem
-from ...engine.provenance import code
-from ...engine.run import as_json, configuration, Run
+from ...engine.run import as_json, Run
 from ...engine.schedule import Scheduler, work_off
-from ...engine.train import train
 from ...envs import shut
 from ..packs import build, RECIPES
+from ..progress import Board
+from ..work import held, made, Work
 from . import rows as kept
 from .judging import Verdict, verdict
 from .metrics import measured
-from .progress import Board, Pulse
 from .rows import Cell
-from .study import Arm, arms, home_of, load, Study, tier_has_data
-
-
-PAUSE = 0.2  # seconds between looks at a run that is held
-
-
-class Work(NamedTuple):
-    """One training, for whichever process comes to do it."""
-
-    path: Path
-    arm: Arm
-    task: str
-    plan: Plan
-    data: Path | None
-    """Where the dataset lies, if the task is one."""
-
-    def __call__(self) -> None:
-        """Train, from the beginning or from the last checkpoint, to the end."""
-        whole = ("config.toml", "provenance.json")
-        again = all((self.path / name).exists() for name in whole)
-        data = None if self.data is None else read_data(self.data)
-        env = self.task if data is None else RECIPES[self.task].env
-        if again:
-            run = Run.open(self.path)
-        else:
-            shutil.rmtree(self.path, ignore_errors=True)  # killed before it began
-            run = Run.create(
-                self.path,
-                configuration(
-                    self.arm.algorithm,
-                    env,
-                    self.arm.learner,
-                    self.plan,
-                    data=data and (str(self.data), data.fingerprint()),
-                ),
-            )
-        while run.busy:  # the worker of a driver that died saves first
-            time.sleep(PAUSE)
-            run = Run.open(self.path)
-        if not run.done:
-            train(
-                self.arm.learner,
-                env,
-                self.plan,
-                run,
-                name=self.arm.algorithm,
-                sinks=[Pulse(self.path)],
-                data=data,
-                resume=again,
-            )
+from .study import arms, home_of, load, Study, tier_has_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,13 +116,16 @@ class Place:
         label = re.sub(r"[^\w.-]+", "-", f"{home}-{one.task}-{one.seed}")
         tier = self.study.tier(self.tier)
         plan = rebuild(Plan, tier.plan | {"seeds": [one.seed]})
-        where = data / one.task if tier_has_data(self.study, self.tier) else None
-        return Work(self.path / "runs" / label, arm, one.task, plan, where)
+        path = self.path / "runs" / label
+        if tier_has_data(self.study, self.tier):
+            env, where = RECIPES[one.task].env, data / one.task
+        else:
+            env, where = one.task, None
+        return Work(path, arm.algorithm, arm.learner, env, plan, where)
 
     def row(self, one: Cell, work: Work) -> dict[str, Any]:
         """What a finished training says of a cell."""
         run = Run.open(work.path)
-        born, now = run.born.get("code"), code()
         return {
             "study": self.name,
             "version": self.study.version(self.tier),
@@ -185,10 +133,7 @@ class Place:
             **one._asdict(),
             "run": work.path.name,
             "metrics": measured(run),
-            "seconds": float(run.born["seconds"]),
-            "code": now if born == now else f"{born}, then {now}",
-            "versions": run.born["versions"],
-            "config": run.config,
+            **made(run),
         }
 
 
@@ -255,14 +200,3 @@ def round_of(
         board.ended(name, f"final {score:.4g} in {last['seconds']:.0f} s")
 
     work_off(jobs, scheduler, ended=ended, look=lambda: board.look(left.values()))
-
-
-@contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Nobody else drives this study meanwhile. Raises `RunFault` when somebody does."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(hold(path))
-        except BlockingIOError:
-            raise RunFault(f"{path} is being run by another process") from None
-        yield

@@ -1,7 +1,8 @@
-"""How far the runs of a study have come: each says so in a file beside it, whoever and
-wherever its worker is, and a board shows them all."""
+"""How far many runs have come: each says so in a file beside it, whoever and wherever
+its worker is, and a board shows them all."""
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,40 +12,54 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ...engine.files import beside
-from ...engine.sinks import Sink
+from ..engine.files import beside
+from ..engine.sinks import Sink
 
 
 PULSE, OFTEN = "pulse.json", 0.5  # seconds between pulses
+ENOUGH = "enough"  # the file that asks a run to end
+
+
+class Enough(Exception):
+    """Somebody has seen enough of a run."""
 
 
 class Pulse(Sink):
-    """Writes how far a run has come into a file of its folder."""
+    """Writes how far a run of one seed has come into a file of its folder, with the
+    mean return of every evaluation. Raises `Enough` where a file there asks for it."""
 
     def __init__(self, folder: Path):
         self._file = folder / PULSE
-        self._said: dict[str, float] = {}
+        self._said: dict[str, Any] = {}
         self._next = 0.0
 
     def start(self, config: dict, seeds: list[int], steps: int) -> None:
-        self._said = {"step": 0, "steps": steps}
+        before = heard(self._file.parent).get("evaluations", [])
+        self._said = {"step": 0, "steps": steps, "evaluations": before}
+        self._said["process"] = os.getpid()
+        self._say()
 
     def log(self, seed: int, step: int, values: dict[str, float]) -> None:
-        self._say(step=step)
+        self._said["step"] = step
+        if time.monotonic() >= self._next:
+            self._say()
 
     def evaluated(self, seed: int, step: int, returns: np.ndarray) -> None:
-        self._say(step=step, evaluation=float(np.mean(returns)))
+        so_far = [one for one in self._said["evaluations"] if one[0] < step]
+        news = [step, float(np.mean(returns))]
+        self._said |= {"step": step, "evaluations": [*so_far, news]}
+        self._say()
 
     def close(self) -> None:
         """What it said last stays true."""
 
-    def _say(self, **news: float) -> None:
-        self._said |= news
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + OFTEN
-            new = beside(self._file)
-            new.write_text(json.dumps(self._said))
-            new.replace(self._file)
+    def _say(self) -> None:
+        self._next = time.monotonic() + OFTEN
+        new = beside(self._file)
+        new.write_text(json.dumps(self._said))
+        new.replace(self._file)
+        if (self._file.parent / ENOUGH).exists():
+            raise Enough
 
 
 def heard(folder: Path) -> dict[str, Any]:
@@ -93,8 +108,8 @@ class Board:
                     self._of[folder.name] = self._bars.add_task(
                         folder.name, total=said["steps"], news=""
                     )
-                earned = said.get("evaluation")
-                news = "" if earned is None else f"return {earned:.4g}"
+                earned = said["evaluations"][-1:]
+                news = f"return {earned[0][1]:.4g}" if earned else ""
                 bar = self._of[folder.name]
                 self._bars.update(bar, completed=said["step"], news=news)
 
