@@ -269,6 +269,7 @@ NUMPY = {
     "ppo-unclipped": ("ppo", Spec(box(-99, 99, 3), Discrete(4)), {"clip_obs": False}),
     "ppo-multi": ("ppo", CHOICES, {}),
     "ppo-masked": ("ppo", Spec(MIXED, MultiDiscrete((2, 3)), masked=True), {}),
+    "trpo": ("trpo", Spec(MIXED, SKEWED.action), {"hidden": (8, 6)}),
     "dqn": ("dqn", Spec(MIXED, Discrete(4)), {}),
     "dqn-dueling": ("dqn", PROBLEMS["masked"], {"dueling": True}),
     "td3": ("td3", SKEWED, {"layer_norm": True}),

@@ -41,6 +41,7 @@ from .proposals import best_worth, BestOf, Critics, fixed_noise, Propose, soft_c
 from .regression import expectile_loss, quantile_huber_loss
 from .returns import gae, lambda_return, n_step
 from .standard import Standard, Standardised
+from .trust_region import backtracked, conjugate_gradient, fisher_product
 
 
 __all__ = [
@@ -60,13 +61,16 @@ __all__ = [
     "Standardised",
     "TanhGaussian",
     "Trainable",
+    "backtracked",
     "best_worth",
     "choose",
+    "conjugate_gradient",
     "denoised",
     "descend",
     "dual_kl",
     "expectile_loss",
     "extended",
+    "fisher_product",
     "fixed_noise",
     "gae",
     "gaussian",
