@@ -30,6 +30,7 @@ TESTS = {
     "ops/moments.py": "tests/ops/test_learning.py",
     "ops/divergences.py": "tests/ops/test_divergences.py",
     "ops/proposals.py": "tests/ops/test_proposals.py",
+    "ops/histogram.py": "tests/ops/test_histogram.py",
     "ops/trust_region.py": "tests/ops/test_trust_region.py",
     "data/ring.py": "tests/data/test_replay.py",
     "data/replay.py": "tests/data/test_replay.py",

@@ -326,6 +326,13 @@ def test_numpy_refuses_what_it_does_not_know(changes, said, tmp_path):
         NumpyPolicy(tmp_path / "policy")
 
 
+def test_numpy_reads_no_histograms(tmp_path):
+    how = {"value_loss": "c51", "value_low": -1.0, "value_high": 1.0}
+    kept(tmp_path / "policy", "dqn", PROBLEMS["discrete"], **how)
+    with pytest.raises(ValueError, match="value_loss = c51: NumPy reads no histograms"):
+        NumpyPolicy(tmp_path / "policy")
+
+
 def test_numpy_runs_no_cnn(tmp_path):
     spec = Spec({"eye": PROBLEMS["image"].obs, "x": box(-1, 1, 2)}, Discrete(2))
     kept(tmp_path / "policy", "dqn", spec)
