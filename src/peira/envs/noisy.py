@@ -54,7 +54,5 @@ def noisy(name: str, world: Callable[[str], Env | None]) -> Noisy:
         )
     found = world(inner)
     if found is None:
-        raise BadConfig(
-            f"{name}: {inner} is no world in JAX, and only those have noise"
-        )
+        raise BadConfig(f"{name}: {inner} is no world in JAX; others have no noise")
     return Noisy(found, deviation)

@@ -191,7 +191,7 @@ def is_real(x: Array) -> bool:
 
 
 def kept(
-    length: int, *, gamma: Number, divide: bool, clip: bool
+    length: int, *, gamma: float, divide: bool, clip: bool
 ) -> Store[Any, Transition]:
     """A rollout, its rewards divided by the deviation of their discounted sum, then
     clipped, or only one of these, or neither."""
