@@ -54,6 +54,7 @@ ISSUE = "CartPole's own limit of 475"
 GYMNASIUM = "Gymnasium's 'solved'"
 ROWS = [
     Row("ppo-cartpole", "ppo CartPole-v1 --seeds 5", 475, True, source=ISSUE),
+    Row("trpo-cartpole", "trpo CartPole-v1 --seeds 5", 475, source=ISSUE),
     Row(
         "dqn-cartpole",
         "dqn CartPole-v1 --seeds 200,201,202,203,204",

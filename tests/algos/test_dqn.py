@@ -7,10 +7,20 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from reference import Adam, assert_close, box, chain, exact, made_up, mlp
+from reference import (
+    Adam,
+    assert_close,
+    box,
+    chain,
+    exact,
+    log_softmax,
+    made_up,
+    mlp,
+)
+from scipy.stats import norm
 
 from peira.algos.online.dqn import DQN, EpsilonGreedy, target
-from peira.core import Discrete, Sample, Spec, TimeStep
+from peira.core import BadConfig, Discrete, Sample, Spec, TimeStep
 
 
 B, ACTIONS, GAMMA = 4, 3, 0.9
@@ -85,6 +95,150 @@ def test_update(switches):
         old = net if count % 2 == 0 else old
     assert_close(state.net.net, net)
     assert_close(state.target, old)
+
+
+LOW, HIGH, BINS = -3.0, 4.0, 8
+ATOMS = np.linspace(LOW, HIGH, BINS)
+
+
+def softmax(x):
+    return np.exp(log_softmax(x))
+
+
+def chances(net, obs):
+    """Of every atom, for every action."""
+    out = mlp(net.value, obs).reshape(len(obs), -1, BINS)
+    if net.advantage is not None:
+        a = mlp(net.advantage, obs).reshape(len(obs), ACTIONS, BINS)
+        out = out + a - a.mean(axis=1, keepdims=True)
+    return softmax(out)
+
+
+def on_atoms(value_loss, total, follows, p):
+    """The distribution to learn, of what follows with chances p."""
+    step = ATOMS[1] - ATOMS[0]
+    y = np.clip(total + follows * (p @ ATOMS), LOW, HIGH)
+    if value_loss == "hl-gauss":
+        edges = np.append(ATOMS - step / 2, HIGH + step / 2)
+        mass = np.diff(norm.cdf(edges, y, 0.6 * step))
+        return mass / mass.sum()
+    values, masses = [y], [1.0]
+    if value_loss == "c51":
+        values, masses = np.clip(total + follows * ATOMS, LOW, HIGH), p
+    m = np.zeros(BINS)
+    for x, mass in zip(values, masses, strict=True):
+        at = min(int((x - LOW) / step), BINS - 2)
+        right = (x - ATOMS[at]) / step
+        m[at] += mass * (1 - right)
+        m[at + 1] += mass * right
+    return m
+
+
+@pytest.mark.parametrize("switches", [{}, {"dueling": True, "double": True}], ids=str)
+@pytest.mark.parametrize("value_loss", ["mse", "two-hot", "hl-gauss", "c51"])
+def test_value_losses(value_loss, switches):
+    """Three updates on windows of two steps, the target network copied after the
+    second."""
+    algorithm = DQN(
+        **switches,
+        value_loss=value_loss,
+        value_low=LOW,
+        value_high=HIGH,
+        bins=BINS,
+        sigma=0.6,
+        n=2,
+        gamma=GAMMA,
+        hidden=(3,),
+        learning_rate=0.05,
+        target_every=2,
+        max_gradient=0.3,
+    )
+    state = algorithm.init(SPEC, key=jr.key(0))
+    update = jax.jit(lambda s, b, k: algorithm.update(s, b, key=k))
+    net = old = exact(state.net.net)
+    adam = Adam(net, rate=0.05, max_norm=0.3)
+    plain = value_loss == "mse"
+    ask = values if plain else lambda w, obs: chances(w, obs) @ ATOMS
+    for count in range(1, 4):
+        batch = sample(count, 2)
+        state, report = update(state, batch, jr.key(count))
+        s, weight = exact(batch.steps), exact(batch.weight)
+        aim, y = [], []
+        for b in range(B):
+            k = 0 if s.terminated[b, 0] or s.truncated[b, 0] else 1
+            total = s.reward[b, 0] + k * GAMMA * s.reward[b, 1]
+            follows = 0.0 if s.terminated[b, k] else GAMMA ** (k + 1)
+            after = s.next_obs[b, k][None]
+            best = ask(net if algorithm.double else old, after)[0].argmax()
+            y.append(total + follows * ask(old, after)[0, best])
+            if not plain:
+                p = chances(old, after)[0, best]
+                aim.append(on_atoms(value_loss, total, follows, p))
+        rows, action = np.arange(B), s.action[:, 0].astype(int)
+        error = ask(net, s.obs[:, 0])[rows, action] - np.array(y)
+        np.testing.assert_allclose(report.surprise, np.abs(error), rtol=2e-3)
+
+        def loss(w, s=s, rows=rows, action=action, aim=aim, y=y, weight=weight):
+            if plain:
+                miss = 0.5 * (values(w, s.obs[:, 0])[rows, action] - y) ** 2
+            else:
+                said = chances(w, s.obs[:, 0])[rows, action]
+                miss = -(np.array(aim) * np.log(said)).sum(axis=-1)
+            return (weight * miss).mean()
+
+        net = adam.step(net, loss)
+        old = net if count % 2 == 0 else old
+    assert_close(state.net.net, net)
+    assert_close(state.target, old)
+
+
+@pytest.mark.parametrize("value_loss", ["two-hot", "hl-gauss", "c51"])
+def test_a_histogram_learns_a_value_and_c51_its_distribution(value_loss):
+    """A world of one step that pays 0 or 2 alike: worth 1; all but C51 learn of their
+    targets one by one, and so the same."""
+    algorithm = DQN(
+        value_loss=value_loss,
+        value_low=-1.0,
+        value_high=3.0,
+        bins=9,
+        n=1,
+        hidden=(),
+        learning_rate=0.05,
+    )
+    batch = sample(0, 1)
+    steps = dataclasses.replace(
+        batch.steps,
+        obs=jnp.ones_like(batch.steps.obs),
+        reward=jnp.array([[0.0], [2.0], [0.0], [2.0]]),
+        terminated=jnp.ones((B, 1), bool),
+        action=jnp.zeros((B, 1), jnp.int32),
+    )
+    batch = Sample(steps, jnp.ones(B), batch.index)
+    learn = lambda s, k: (algorithm.update(s, batch, key=k)[0], None)
+    begun = algorithm.init(SPEC, key=jr.key(0))
+    end = jax.jit(lambda s: jax.lax.scan(learn, s, jr.split(jr.key(0), 500))[0])(begun)
+    q = algorithm.policy(end).net(jnp.ones(3))
+    assert q[0] == pytest.approx(1.0, abs=0.02)
+    said = jax.nn.softmax(algorithm.policy(end).net.logits(jnp.ones(3))[0])
+    if value_loss != "hl-gauss":
+        np.testing.assert_allclose(said[jnp.array([2, 6])], 0.5, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"value_loss": "c51"}, "DQN.value_loss = c51 needs value_low and value_high"),
+        (
+            {"value_loss": "two-hot", "value_low": 1.0, "value_high": 0.0},
+            "DQN.value_loss = two-hot: nothing lies between value_low = 1 and",
+        ),
+        ({"bins": 1}, "DQN.bins = 1: must lie in"),
+    ],
+)
+def test_a_support_is_asked_for_in_one_line(fields, words):
+    with pytest.raises(BadConfig, match=words) as error:
+        DQN(**fields)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("double", [False, True])

@@ -13,7 +13,8 @@ import optax
 import pytest
 from reference import Adam, assert_close, box, chain, exact, log_softmax, made_up, mlp
 
-from peira.algos.online.ppo import Memory, policy_loss, PPO, value_loss
+from peira.algos.online.actor_critic import Memory, value_loss
+from peira.algos.online.ppo import policy_loss, PPO
 from peira.core import BadConfig, Discrete, MultiDiscrete, Spec, TimeStep
 from peira.data import Rollout, ScaledRewards
 from peira.ops import gae, Moments

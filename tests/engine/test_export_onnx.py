@@ -184,6 +184,12 @@ ACT = {
     "ppo-masked": ("ppo", Spec(MIXED, MultiDiscrete((2, 3)), masked=True), {}),
     "ppo-parts": ("ppo", CHOICES, {"activation": "relu"}),
     "dqn": ("dqn", PROBLEMS["masked"], {"dueling": True}),
+    "dqn-histogram": (
+        "dqn",
+        PROBLEMS["masked"],
+        {"dueling": True, "value_loss": "c51", "value_low": -5.0, "value_high": 5.0},
+    ),
+    "trpo": ("trpo", SKEWED, {}),
     "sac-impala": ("sac", PROBLEMS["image-box"], {"vision": "impala"}),
     "td3-nature": ("td3", Spec(box(0, 255, 36, 36, 1, dtype="u1"), SKEWED.action), {}),
     "td3": ("td3", SKEWED, {}),

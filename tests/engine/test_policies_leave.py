@@ -269,6 +269,7 @@ NUMPY = {
     "ppo-unclipped": ("ppo", Spec(box(-99, 99, 3), Discrete(4)), {"clip_obs": False}),
     "ppo-multi": ("ppo", CHOICES, {}),
     "ppo-masked": ("ppo", Spec(MIXED, MultiDiscrete((2, 3)), masked=True), {}),
+    "trpo": ("trpo", Spec(MIXED, SKEWED.action), {"hidden": (8, 6)}),
     "dqn": ("dqn", Spec(MIXED, Discrete(4)), {}),
     "dqn-dueling": ("dqn", PROBLEMS["masked"], {"dueling": True}),
     "td3": ("td3", SKEWED, {"layer_norm": True}),
@@ -322,6 +323,13 @@ def test_numpy_refuses_what_it_does_not_know(changes, said, tmp_path):
     kept(tmp_path / "policy", "dqn", PROBLEMS["discrete"])
     rewrite(tmp_path / "policy", **changes)
     with pytest.raises(ValueError, match=said):
+        NumpyPolicy(tmp_path / "policy")
+
+
+def test_numpy_reads_no_histograms(tmp_path):
+    how = {"value_loss": "c51", "value_low": -1.0, "value_high": 1.0}
+    kept(tmp_path / "policy", "dqn", PROBLEMS["discrete"], **how)
+    with pytest.raises(ValueError, match="value_loss = c51: NumPy reads no histograms"):
         NumpyPolicy(tmp_path / "policy")
 
 

@@ -4,6 +4,10 @@ import subprocess
 import sys
 
 import gymnasium
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
 import pytest
 from toys import Counter, number
 
@@ -21,6 +25,21 @@ def test_ours_are_taken_where_we_have_them():
     pendulum = Pendulum()
     assert make(pendulum) is pendulum
     assert isinstance(make(CartPole), CartPole)
+
+
+def test_noise_is_on_the_rewards_and_on_nothing_else():
+    plain, noisy = make("Pendulum-v1"), make("noisy:0.5:Pendulum-v1")
+    assert noisy.spec == plain.spec
+    world, _, _ = noisy.reset(key=jr.key(0))
+    step = lambda env, k: env.step(world, jnp.ones(1), key=k)[1]
+    keys = jr.split(jr.key(1), 20_000)
+    out = jax.jit(jax.vmap(lambda k: step(noisy, k)))(keys)
+    sure = step(plain, jr.key(2))
+    np.testing.assert_array_equal(out.obs[0], sure.obs)
+    noise = np.asarray(out.reward - sure.reward)
+    assert noise.mean() == pytest.approx(0, abs=4 * 0.5 / 20_000**0.5)
+    assert noise.std() == pytest.approx(0.5, rel=0.03)
+    assert make("noisy:0:probe:once").deviation == 0
 
 
 def test_names_of_functions():
@@ -42,6 +61,9 @@ def test_names_of_functions():
             {},
             "unknown environment 'CartPole-1'; did you mean CartPole-v1",
         ),
+        ("noisy:CartPole-v1", {}, "asked for as noisy:DEVIATION:NAME"),
+        ("noisy:-1:CartPole-v1", {}, "asked for as noisy:DEVIATION:NAME"),
+        ("noisy:1:HalfCheetah-v5", {}, "HalfCheetah-v5 is no world in JAX"),
         ("HalfCheeta-v5", {}, "did you mean HalfCheetah-v5"),
         (
             "ALE/Pog-v5",

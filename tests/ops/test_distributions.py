@@ -56,6 +56,34 @@ def test_tanh_gaussian_far_out_is_finite():
     assert np.isfinite(jax.grad(log_prob)(pi.mean)).all()
 
 
+def test_divergences():
+    """By enumeration and by quadrature; of masked choices only what is legal counts."""
+    a, b = jnp.array([0.3, -1.0, 0.7, 2.0]), jnp.array([1.0, 0.2, -0.4, -3.0])
+    legal = jnp.array([True, True, True, False])
+    for mask in (None, legal):
+        p, q = (np.exp(Categorical(x, mask).logits) for x in (a, b))
+        terms = [x * np.log(x / y) for x, y in zip(p, q, strict=True) if x > 0]
+        kl = Categorical(a, mask).kl(Categorical(b, mask))
+        assert kl == pytest.approx(sum(terms), rel=1e-5)
+        assert len(terms) == (4 if mask is None else 3)
+    parts = (2, 2)
+    each = [Categorical(a[i : i + 2]).kl(Categorical(b[i : i + 2])) for i in (0, 2)]
+    both = MultiCategorical(a, parts).kl(MultiCategorical(b, parts))
+    assert both == pytest.approx(float(sum(each)), rel=1e-5)
+
+    mean, std, at, wide = [0.3, -2.0], [0.5, 1.7], [0.1, 1.0], [0.9, 1.1]
+    normal = lambda m, s: Gaussian(jnp.array(m), jnp.log(jnp.array(s)))
+    x = np.linspace(-20, 20, 100_001)
+    wanted = 0.0
+    for m, s, n, w in zip(mean, std, at, wide, strict=True):
+        p = density(m, s, x)
+        log = -0.5 * ((x - m) / s) ** 2 + 0.5 * ((x - n) / w) ** 2 + np.log(w / s)
+        wanted += np.trapezoid(p * log, x)
+    kl = normal(mean, std).kl(normal(at, wide))
+    assert kl == pytest.approx(wanted, rel=1e-5)
+    assert normal(mean, std).kl(normal(mean, std)) == 0
+
+
 def test_gaussian_log_prob_and_entropy():
     mean, std = np.array([0.3, -2.0]), np.array([0.5, 1.7])
     pi = Gaussian(jnp.asarray(mean, float), jnp.asarray(np.log(std), float))

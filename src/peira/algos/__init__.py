@@ -32,6 +32,7 @@ catalogue: dict[str, str] = {
     "sac-n": "peira.algos.offline.sac_n:SACN",
     "td3": "peira.algos.online.td3:TD3",
     "td3-bc": "peira.algos.offline.td3_bc:TD3BC",
+    "trpo": "peira.algos.online.trpo:TRPO",
     "tt": "peira.algos.offline.tt:TT",
 }
 

@@ -7,6 +7,7 @@ from ..core import BadConfig, Env, unknown
 from .classic import CLASSIC
 from .hosted import Care, Hosted
 from .mazes import MAZES
+from .noisy import noisy, PREFIX
 from .probes import PROBES
 
 
@@ -27,8 +28,9 @@ def make(
     `envs` and `processes` are for Gymnasium's environments: how many side by side, and
     whether in a process each; `care` says what follows when one misbehaves. An id that
     we have in JAX gives ours, unless keywords or processes are asked for; `backend`
-    forces one or the other. `gymnax:NAME` and `probe:NAME` are JAX environments; a
-    `core.Env` comes back as it is.
+    forces one or the other. `gymnax:NAME` and `probe:NAME` are JAX environments, and
+    `noisy:DEVIATION:NAME` is one of ours with noise on its rewards; a `core.Env` comes
+    back as it is.
 
     Raises `BadConfig` for names, keywords and spaces that cannot be served.
     """
@@ -49,6 +51,9 @@ def native(
     if isinstance(env, Env):
         return env
     if isinstance(env, str) and backend != "gymnasium":
+        if env.startswith(PREFIX):
+            behind = lambda name: native(name, backend="auto", ours=ours, kwargs=kwargs)
+            return noisy(env, behind)
         if env.startswith("gymnax:"):
             from .gymnax_adapter import open_gymnax
 

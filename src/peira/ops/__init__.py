@@ -22,6 +22,7 @@ from .divergences import (
     steepness,
     wasserstein,
 )
+from .histogram import check_support, expected, hl_gauss, projected, two_hot
 from .learning import (
     choose,
     descend,
@@ -41,6 +42,7 @@ from .proposals import best_worth, BestOf, Critics, fixed_noise, Propose, soft_c
 from .regression import expectile_loss, quantile_huber_loss
 from .returns import gae, lambda_return, n_step
 from .standard import Standard, Standardised
+from .trust_region import backtracked, conjugate_gradient, fisher_product
 
 
 __all__ = [
@@ -60,17 +62,23 @@ __all__ = [
     "Standardised",
     "TanhGaussian",
     "Trainable",
+    "backtracked",
     "best_worth",
+    "check_support",
     "choose",
+    "conjugate_gradient",
     "denoised",
     "descend",
     "dual_kl",
+    "expected",
     "expectile_loss",
     "extended",
+    "fisher_product",
     "fixed_noise",
     "gae",
     "gaussian",
     "generated",
+    "hl_gauss",
     "lambda_return",
     "laplacian",
     "left",
@@ -80,6 +88,7 @@ __all__ = [
     "noised",
     "normal_kl",
     "polyak",
+    "projected",
     "quantile_huber_loss",
     "refused",
     "renewed",
@@ -91,6 +100,7 @@ __all__ = [
     "steepness",
     "stride",
     "trainable",
+    "two_hot",
     "unscale",
     "wasserstein",
     "when",

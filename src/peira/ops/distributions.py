@@ -1,6 +1,7 @@
 """Distributions over actions, for one actor each; callers vmap.
 
-`log_prob` and `entropy` are sums over the action's entries. Actions of a Box are in
+`log_prob`, `entropy` and `kl` are sums over the action's entries; `p.kl(q)` is
+`E_p[log p - log q]`. Actions of a Box are in
 units where its bounds are -1 and 1 (`scale` and `unscale` change units).
 """
 
@@ -53,6 +54,9 @@ class Categorical(eqx.Module):
     def entropy(self) -> Float[Array, ""]:
         return -(jnp.exp(self.logits) * self.logits).sum()
 
+    def kl(self, other: "Categorical") -> Float[Array, ""]:
+        return (jnp.exp(self.logits) * (self.logits - other.logits)).sum()
+
 
 class MultiCategorical(eqx.Module):
     """A vector of independent choices, their logits laid end to end."""
@@ -86,6 +90,10 @@ class MultiCategorical(eqx.Module):
     def entropy(self) -> Float[Array, ""]:
         return jnp.stack([p.entropy() for p in self.parts]).sum()
 
+    def kl(self, other: "MultiCategorical") -> Float[Array, ""]:
+        pairs = zip(self.parts, other.parts, strict=True)
+        return jnp.stack([p.kl(q) for p, q in pairs]).sum()
+
 
 class Gaussian(eqx.Module):
     """Independent normals."""
@@ -106,6 +114,11 @@ class Gaussian(eqx.Module):
 
     def entropy(self) -> Float[Array, ""]:
         return (self.log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e)).sum()
+
+    def kl(self, other: "Gaussian") -> Float[Array, ""]:
+        apart = (self.mean - other.mean) * jnp.exp(-other.log_std)
+        wider = self.log_std - other.log_std
+        return 0.5 * (jnp.square(apart) + jnp.expm1(2 * wider) - 2 * wider).sum()
 
 
 class TanhGaussian(eqx.Module):

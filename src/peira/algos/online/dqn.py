@@ -5,11 +5,19 @@
     loss     E[w Huber(Q(sₜ, aₜ) - y)],  w the replay's correction (one if uniform)
     dueling  Q(s, a) = V(s) + A(s, a) - mean A(s, ·)
 
+or, with histograms, for evenly spaced atoms z and softmax probabilities p,
+
+    value    Q(s, a) = Σᵢ zᵢ pᵢ(s, a)
+    loss     E[w H(m, p(sₜ, aₜ))], H the cross-entropy; m is y as two-hot or HL-Gauss,
+             or for C51 all Σₖ γᵏ rₜ₊ₖ + γⁿ (1 - terminated) z̄(sₜ₊ₙ, a*) on the atoms
+
 Mnih et al., 2015. https://doi.org/10.1038/nature14236; double: van Hasselt et al.,
 2016, https://arxiv.org/abs/1509.06461; dueling: Wang et al., 2016,
 https://arxiv.org/abs/1511.06581; prioritised replay: Schaul et al., 2016,
 https://arxiv.org/abs/1511.05952; together: Hessel et al., 2018,
-https://arxiv.org/abs/1710.02298.
+https://arxiv.org/abs/1710.02298; C51: Bellemare et al., 2017,
+https://arxiv.org/abs/1707.06887; values by classification: Farebrother et al., 2024,
+https://arxiv.org/abs/2403.03950.
 
 Deliberately different from the Nature paper: Adam instead of RMSProp, exploration
 annealed over a fraction of the run, and defaults for small problems, with targets of
@@ -22,7 +30,7 @@ Reference scores: `docs/results.md`.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -41,6 +49,8 @@ from ...core import (
     Obs,
     Policy,
     Positive,
+    Range,
+    Real,
     Report,
     Sample,
     Spec,
@@ -52,10 +62,22 @@ from ...core import (
 )
 from ...data import Prioritised, Replay
 from ...nets import Encoder, fan_in, MLP, Vision
-from ...ops import descend, n_step, Trainable, trainable, when
+from ...ops import (
+    check_support,
+    descend,
+    expected,
+    hl_gauss,
+    n_step,
+    projected,
+    Trainable,
+    trainable,
+    two_hot,
+    when,
+)
 
 
 NEVER = -1e9  # the value of an action that may not be taken
+HISTOGRAMS = ("two-hot", "hl-gauss", "c51")
 
 
 class QNetwork(eqx.Module):
@@ -71,6 +93,26 @@ class QNetwork(eqx.Module):
         if self.advantage is not None:
             a = self.advantage(x)
             q = q + a - a.mean()
+        return q if legal is None else jnp.where(legal, q, NEVER)
+
+
+class Expected(eqx.Module):
+    """The value of every action as the mean of a histogram: the network has an output
+    for every atom of every action, and lays actions end to end."""
+
+    net: QNetwork
+    atoms: Float[Array, " bin"]
+
+    def logits(self, obs: Obs) -> Float[Array, "action bin"]:
+        x, bins = self.net.encoder(obs), self.atoms.shape[0]
+        out = self.net.value(x).reshape(-1, bins)
+        if self.net.advantage is not None:
+            a = self.net.advantage(x).reshape(-1, bins)
+            out = out + a - a.mean(axis=0, keepdims=True)
+        return out
+
+    def __call__(self, obs: Obs, legal: Any = None) -> Float[Array, " action"]:
+        q = expected(self.logits(obs), self.atoms)
         return q if legal is None else jnp.where(legal, q, NEVER)
 
 
@@ -166,10 +208,26 @@ class DQN(Algorithm[State, Sample]):
     """Prioritised replay: correction at the beginning; it grows to one over the run."""
     max_gradient: Positive = 10.0
     """Largest norm of the gradient."""
+    value_loss: Literal["huber", "mse", "two-hot", "hl-gauss", "c51"] = "huber"
+    """How values are learned: by regression on the target, with Huber's loss or half
+    the squared error, or as a histogram by its cross-entropy."""
+    value_low: Real | None = None
+    """Histograms: the lowest value there is."""
+    value_high: Real | None = None
+    """Histograms: the highest value there is."""
+    bins: Annotated[int, Range(2)] = 51
+    """Histograms: numbers from the lowest to the highest."""
+    sigma: Positive = 0.75
+    """HL-Gauss: deviation of the normal, in distances of two numbers."""
     hidden: Widths = (128, 128)
     """Widths of the hidden layers."""
     vision: Vision = "auto"
     """Network for images: nature for large frames, small for boards."""
+
+    def __check_init__(self):
+        if self.value_loss in HISTOGRAMS:
+            where = f"DQN.value_loss = {self.value_loss}"
+            check_support(where, self.value_low, self.value_high)
 
     @property
     def tx(self) -> optax.GradientTransformation:
@@ -187,13 +245,11 @@ class DQN(Algorithm[State, Sample]):
             spec.obs, init=fan_in, key=fold(key, "encoder"), vision=self.vision
         )
         sizes = [encoder.size, *self.hidden]
-        value = MLP(
-            [*sizes, 1 if self.dueling else spec.action.n], key=fold(key, "value")
-        )
+        each = self.bins if self.value_loss in HISTOGRAMS else 1
+        every = each * spec.action.n
+        value = MLP([*sizes, each if self.dueling else every], key=fold(key, "value"))
         advantage = (
-            MLP([*sizes, spec.action.n], key=fold(key, "advantage"))
-            if self.dueling
-            else None
+            MLP([*sizes, every], key=fold(key, "advantage")) if self.dueling else None
         )
         net = QNetwork(encoder, value, advantage)
         return State(
@@ -205,11 +261,18 @@ class DQN(Algorithm[State, Sample]):
         )
 
     def policy(self, state: State) -> EpsilonGreedy:
-        return EpsilonGreedy(state.net.net, state.epsilon)
+        return EpsilonGreedy(self._read(state.net.net), state.epsilon)
+
+    def _read(self, net: QNetwork) -> QNetwork | Expected:
+        """What a network says of the values of actions."""
+        if self.value_loss not in HISTOGRAMS:
+            return net
+        low, high = jnp.asarray(self.value_low), jnp.asarray(self.value_high)
+        return Expected(net, jnp.linspace(low, high, self.bins))
 
     def update(self, state: State, batch: Sample, *, key: Key) -> tuple[State, Report]:
         steps = batch.steps  # windows (batch, n, ...)
-        _, _, last = jax.vmap(lambda *w: n_step(*w, gamma=self.gamma))(
+        total, bootstrap, last = jax.vmap(lambda *w: n_step(*w, gamma=self.gamma))(
             steps.reward, steps.terminated, steps.truncated
         )
         rows = jnp.arange(last.shape[0])
@@ -217,18 +280,24 @@ class DQN(Algorithm[State, Sample]):
         final = lambda tree: jax.tree.map(lambda x: x[rows, last], tree)
         next_obs, next_legal = final(steps.next_obs), final(steps.next_legal)
 
-        next_q = jax.vmap(state.target)(next_obs, next_legal)
+        later = self._read(state.target)
+        next_q = jax.vmap(later)(next_obs, next_legal)
         chooser = (
-            jax.vmap(state.net.net)(next_obs, next_legal) if self.double else next_q
+            jax.vmap(self._read(state.net.net))(next_obs, next_legal)
+            if self.double
+            else next_q
         )
         y = jax.vmap(lambda *w: target(*w, gamma=self.gamma))(
             next_q, chooser, steps.reward, steps.terminated, steps.truncated
         )
+        aim = y
+        if isinstance(later, Expected):
+            said = jax.vmap(later.logits)(next_obs)[rows, chooser.argmax(axis=-1)]
+            aim = self._histograms(later.atoms, y, said, total, bootstrap)
 
         def loss(net: QNetwork) -> tuple[Float[Array, ""], Any]:
-            q = jax.vmap(net)(obs)[rows, action]
-            td = q - y
-            return (batch.weight * optax.losses.huber_loss(q, y)).mean(), (q, td)
+            q, miss = self._miss(self._read(net), obs, action, aim)
+            return (batch.weight * miss).mean(), (q, q - y)
 
         net, (q, td) = descend(self.tx, state.net, loss, rate=self.learning_rate)
         step = state.step + 1
@@ -242,6 +311,42 @@ class DQN(Algorithm[State, Sample]):
             "epsilon": state.epsilon,
         }
         return state, Report(report, surprise=jnp.abs(td))
+
+    def _histograms(
+        self,
+        atoms: Float[Array, " bin"],
+        y: Float[Array, " batch"],
+        next_logits: Float[Array, "batch bin"],
+        total: Float[Array, " batch"],
+        bootstrap: Float[Array, " batch"],
+    ) -> Float[Array, "batch bin"]:
+        """The distributions to learn: made of the target alone, or for C51 of that of
+        the next action."""
+        match self.value_loss:
+            case "two-hot":
+                return jax.vmap(lambda y: two_hot(y, atoms))(y)
+            case "hl-gauss":
+                return jax.vmap(lambda y: hl_gauss(y, atoms, sigma=self.sigma))(y)
+        follows = lambda r, g, p: projected(r + g * atoms, p, atoms)
+        return jax.vmap(follows)(total, bootstrap, jax.nn.softmax(next_logits))
+
+    def _miss(
+        self,
+        read: QNetwork | Expected,
+        obs: Obs,
+        action: Int[Array, " batch"],
+        aim: Float[Array, "batch ..."],
+    ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+        """The values of what was done, and the loss of each."""
+        rows = jnp.arange(action.shape[0])
+        if isinstance(read, Expected):
+            said = jax.vmap(read.logits)(obs)[rows, action]
+            miss = optax.losses.softmax_cross_entropy(said, aim)
+            return expected(said, read.atoms), miss
+        q = jax.vmap(read)(obs)[rows, action]
+        if self.value_loss == "mse":
+            return q, optax.losses.l2_loss(q, aim)
+        return q, optax.losses.huber_loss(q, aim)
 
     def _epsilon(self, step: Int[Array, ""], state: State) -> Float[Array, ""]:
         """Linear from the initial to the final chance over a fraction of the run."""

@@ -16,150 +16,57 @@ observation clipping, tanh activations, gradient clipping.
 Deliberately different: observations and rewards are scaled by statistics that are
 fixed during a rollout and its epochs, so that the first ratio is exactly one; the
 bootstrap goes through time limits to the true successor; actions of a Box are
-unbounded in units of its bounds, and clipped when executed.
+unbounded in units of its bounds, and clipped when executed. What TRPO has too is in
+`actor_critic.py`.
 
 Reference scores: MuJoCo v1 at 1M steps (the paper's fig. 3); `docs/results.md`.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ...core import (
-    Action,
     Algorithm,
-    BadConfig,
     Box,
     Count,
     Discrete,
-    fold,
     Key,
     Metrics,
     MultiDiscrete,
     NonNegative,
-    Obs,
-    Policy,
     Positive,
     Real,
     Report,
     Spec,
     Store,
-    TimeStep,
     Transition,
     Unit,
     Widths,
 )
-from ...data import Rollout, ScaledRewards
-from ...nets import Encoder, fan_in, MLP, orthogonal, Vision
-from ...ops import (
-    Categorical,
-    gae,
-    Gaussian,
-    mean_metrics,
-    Moments,
-    MultiCategorical,
-    scale,
-    settle,
-    stride,
-    Trainable,
-    trainable,
+from ...nets import Vision
+from ...ops import mean_metrics, settle, stride, Trainable, trainable
+from .actor_critic import (
+    Activation,
+    Actor,
+    ActorCritic,
+    annealed,
+    check_even,
+    FAR,
+    kept,
+    passes,
+    rated,
+    Rows,
+    see,
+    standard,
+    State,
+    unseen,
+    untrained,
+    value_loss,
 )
-
-
-Distribution = Categorical | MultiCategorical | Gaussian
-
-
-class ActorCritic(eqx.Module):
-    """Preferences over actions and the value of a state. What sees is shared (it has
-    weights only for images); what decides is not."""
-
-    encoder: Encoder
-    actor: MLP
-    critic: MLP
-    log_std: Float[Array, " act"]
-    action: Discrete | MultiDiscrete | Box = eqx.field(static=True)
-
-    def distribution(self, obs: Obs, legal: Any) -> Distribution:
-        out = self.actor(self.encoder(obs))
-        match self.action:
-            case Discrete():
-                return Categorical(out, legal)
-            case MultiDiscrete(nvec):
-                return MultiCategorical(out, nvec, legal)
-            case Box():
-                return Gaussian(out, self.log_std)
-
-    def value(self, obs: Obs) -> Float[Array, ""]:
-        return self.critic(self.encoder(obs))[0]
-
-
-class State(eqx.Module):
-    """The networks, what observations look like, and progress through the schedule."""
-
-    net: Trainable[ActorCritic]
-    moments: tuple[Moments, ...]
-    step: Int[Array, ""]
-    horizon: Int[Array, ""]
-
-
-class Memory(eqx.Module):
-    """What the actor remembers of a step: the action before it was clipped into the
-    world's bounds, and how likely it was."""
-
-    choice: Action
-    log_prob: Float[Array, "*n"]
-
-
-class Actor(Policy[tuple[()]]):
-    """Samples when exploring, takes the likeliest action when showing."""
-
-    net: ActorCritic
-    moments: tuple[Moments, ...]
-    clip: float | None = eqx.field(static=True)
-
-    def begin(self) -> tuple[()]:
-        return ()
-
-    def __call__(
-        self, carry: tuple[()], t: TimeStep, *, key: Key, explore: bool
-    ) -> tuple[Action, tuple[()], Memory]:
-        obs = normalize(self.moments, t.obs, clip=self.clip)
-        pi = self.net.distribution(obs, t.legal)
-        choice = pi.sample(key=key) if explore else pi.mode()
-        space = self.net.action
-        action = choice
-        if isinstance(space, Box):
-            unit = jnp.clip(choice.reshape(space.shape), -1.0, 1.0)
-            action = scale(space, unit)
-        return action, carry, Memory(choice, pi.log_prob(choice))
-
-    def log_prob(self, t: TimeStep, action: Action) -> Float[Array, ""] | None:
-        """Of a choice when exploring; None of real numbers, which are clipped to their
-        bounds and so have no density there."""
-        if isinstance(self.net.action, Box):
-            return None
-        obs = normalize(self.moments, t.obs, clip=self.clip)
-        return self.net.distribution(obs, t.legal).log_prob(action)
-
-
-def normalize(moments: tuple[Moments, ...], obs: Obs, *, clip: float | None) -> Obs:
-    """Every real-valued part of an observation to zero mean and unit variance."""
-    if not moments:
-        return obs
-    leaves, tree = jax.tree.flatten(obs)
-    real = iter(moments)
-    out = [next(real).normalize(x, clip=clip) if is_real(x) else x for x in leaves]
-    return jax.tree.unflatten(tree, out)
-
-
-def is_real(x: Array) -> bool:
-    """Numbers, not bytes or choices: what normalisation is for."""
-    return jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def policy_loss(
@@ -177,22 +84,6 @@ def policy_loss(
         return -plain.mean()
     clipped = jnp.clip(ratio, 1 - clip, 1 + clip) * advantage
     return -jnp.minimum(plain, clipped).mean()
-
-
-def value_loss(
-    value: Float[Array, " batch"],
-    old_value: Float[Array, " batch"],
-    target: Float[Array, " batch"],
-    *,
-    clip: float | Float[Array, ""] | None,
-) -> Float[Array, ""]:
-    """`E[(V - V̂)²] / 2`, or the larger of it and the same with V held within `clip` of
-    its old value."""
-    miss = jnp.square(value - target)
-    if clip is not None:
-        near = old_value + jnp.clip(value - old_value, -clip, clip)
-        miss = jnp.maximum(miss, jnp.square(near - target))
-    return 0.5 * miss.mean()
 
 
 class PPO(Algorithm[State, Transition]):
@@ -243,7 +134,7 @@ class PPO(Algorithm[State, Transition]):
     """Option 6: real-valued observations to zero mean and unit variance."""
     clip_obs: bool = True
     """Option 7: normalised observations are clipped to plus and minus 10."""
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Activation = "tanh"
     """Option 8: the paper's networks use tanh."""
     clip_gradients: bool = True
     """Option 9: the gradient's norm is at most `max_gradient`."""
@@ -258,51 +149,27 @@ class PPO(Algorithm[State, Transition]):
 
     @property
     def obs_clip(self) -> float | None:
-        return 10.0 if self.clip_obs else None
+        return FAR if self.clip_obs else None
 
     def store(self, spec: Spec) -> Store[Any, Transition]:
-        rollout = Rollout(self.rollout)
-        if not (self.scale_rewards or self.clip_rewards):
-            return rollout
-        clip = 10.0 if self.clip_rewards else None
-        return ScaledRewards(rollout, self.gamma, self.scale_rewards, clip)
+        return kept(
+            self.rollout,
+            gamma=self.gamma,
+            divide=self.scale_rewards,
+            clip=self.clip_rewards,
+        )
 
     def init(self, spec: Spec, *, key: Key) -> State:
-        match spec.action:
-            case Discrete(n):
-                out, real = n, 0
-            case MultiDiscrete(nvec):
-                out, real = sum(nvec), 0
-            case space:
-                out = real = space.size
-        wide = orthogonal(2**0.5) if self.orthogonal else fan_in
-        small, one = (
-            (orthogonal(0.01), orthogonal(1.0)) if self.orthogonal else (fan_in, fan_in)
+        net = untrained(
+            spec,
+            self.hidden,
+            self.vision,
+            self.activation,
+            scaled=self.orthogonal,
+            initial_log_std=self.initial_log_std,
+            key=key,
         )
-        encoder = Encoder(
-            spec.obs, init=wide, key=fold(key, "encoder"), vision=self.vision
-        )
-
-        def mlp(n: int, last: Any, name: str) -> MLP:
-            activation = {"tanh": jnp.tanh, "relu": jax.nn.relu}[self.activation]
-            return MLP(
-                [encoder.size, *self.hidden, n],
-                activation=activation,
-                init=wide,
-                last=last,
-                key=fold(key, name),
-            )
-
-        log_std = jnp.full(real, self.initial_log_std, float)
-        net = ActorCritic(
-            encoder,
-            mlp(out, small, "actor"),
-            mlp(1, one, "critic"),
-            log_std,
-            spec.action,
-        )
-        spaces = encoder.spaces if self.normalize_obs else ()
-        moments = tuple(Moments.zero(s.shape) for s in spaces if s.dtype.kind == "f")
+        moments = unseen(net.encoder) if self.normalize_obs else ()
         horizon = jnp.array(spec.updates, int)
         return State(trainable(net, self.tx), moments, jnp.array(0, int), horizon)
 
@@ -312,54 +179,39 @@ class PPO(Algorithm[State, Transition]):
     def update(
         self, state: State, batch: Transition, *, key: Key
     ) -> tuple[State, Report]:
-        length, envs = batch.reward.shape
-        if (length * envs) % self.minibatches:
-            raise BadConfig(
-                f"PPO.minibatches = {self.minibatches} must divide the "
-                f"{length} x {envs} steps of a rollout"
-            )
-        left = 1.0 - state.step / state.horizon if self.anneal else 1.0
-        rate = self.learning_rate * jnp.maximum(left, 0.0)
-        old = state.net.net
-
-        each = lambda f: jax.vmap(jax.vmap(f))
-        seen = each(lambda o: normalize(state.moments, o, clip=self.obs_clip))
-        obs, next_obs = seen(batch.obs), seen(batch.next_obs)
-        value, next_value = each(old.value)(obs), each(old.value)(next_obs)
-        estimate = lambda *xs: gae(*xs, gamma=self.gamma, lam=self.gae_lambda)
-        advantage = jax.vmap(estimate, in_axes=1, out_axes=1)(
-            batch.reward, value, next_value, batch.terminated, batch.truncated
-        )
-        target = advantage + value
-        rows = jax.tree.map(
-            lambda x: x.reshape(length * envs, *x.shape[2:]),
-            (obs, batch.legal, batch.extras, value, advantage, target),
+        check_even("PPO", self.minibatches, batch)
+        rate = annealed(self.learning_rate, state, anneal=self.anneal)
+        rows = rated(
+            state.net.net,
+            state.moments,
+            batch,
+            gamma=self.gamma,
+            lam=self.gae_lambda,
+            clip=self.obs_clip,
         )
 
-        def minibatch(net: Trainable[ActorCritic], rows: Any) -> Any:
+        def minibatch(net: Trainable[ActorCritic], rows: Rows) -> Any:
             return stride(self.tx, net, lambda n: self._loss(n, rows), rate=rate)
 
-        def epoch(net: Trainable[ActorCritic], k: Key) -> Any:
-            order = jr.permutation(k, length * envs).reshape(self.minibatches, -1)
-            return jax.lax.scan(minibatch, net, jax.tree.map(lambda x: x[order], rows))
-
-        net, metrics = jax.lax.scan(epoch, state.net, jr.split(key, self.epochs))
+        net, metrics = passes(
+            minibatch,
+            state.net,
+            rows.flat(),
+            epochs=self.epochs,
+            minibatches=self.minibatches,
+            key=key,
+        )
         moments = see(state.moments, batch.obs)
-        spread = target.var()
-        explained = 1.0 - (target - value).var() / jnp.maximum(spread, 1e-8)
-        report = mean_metrics(metrics) | {
-            "value": value.mean(),
-            "explained_variance": explained,
-            "learning_rate": jnp.asarray(rate),
-        }
+        report = mean_metrics(metrics) | rows.appraised
+        report["learning_rate"] = jnp.asarray(rate)
         net = settle(net, state.net)
         return State(net, moments, state.step + 1, state.horizon), Report(report)
 
-    def _loss(self, net: ActorCritic, rows: Any) -> tuple[Float[Array, ""], Metrics]:
+    def _loss(self, net: ActorCritic, rows: Rows) -> tuple[Float[Array, ""], Metrics]:
         """The objective, negated, on one minibatch; and what to log of it."""
         obs, legal, memory, old_value, advantage, target = rows
         if self.normalize_advantages:
-            advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+            advantage = standard(advantage)
         pi = jax.vmap(net.distribution)(obs, legal)
         log_prob = jax.vmap(lambda p, a: p.log_prob(a))(pi, memory.choice)
         entropy = jax.vmap(lambda p: p.entropy())(pi).mean()
@@ -385,9 +237,3 @@ class PPO(Algorithm[State, Transition]):
             "kl": (jnp.expm1(drift) - drift).mean(),
             "clipped": (jnp.abs(jnp.expm1(drift)) > self.clip).mean(),
         }
-
-
-def see(moments: tuple[Moments, ...], obs: Obs) -> tuple[Moments, ...]:
-    """Merge a rollout's real-valued observations into what is known of them."""
-    real = [x for x in jax.tree.leaves(obs) if is_real(x)]
-    return tuple(m.merge(x) for m, x in zip(moments, real, strict=False))

@@ -5,8 +5,8 @@
     action = policy(obs, legal)     # where actions are masked
 
 Observations are arrays, or dicts and tuples of arrays, as the environment gives them.
-The policies of PPO, DQN, TD3, SAC and discrete SAC can be run where they see numbers
-and choices; images need a CNN, and so another format.
+The policies of PPO, TRPO, DQN, TD3, SAC and discrete SAC can be run where they see
+numbers and choices; images need a CNN, and so another format.
 """
 
 import json
@@ -25,6 +25,7 @@ NETS = {  # by algorithm: its version, and the network that chooses
     "sac": (1, ".actor.body"),
     "sac-discrete": (1, ".actor.body"),
     "td3": (1, ".actor.body"),
+    "trpo": (1, ".net.actor"),
 }
 
 
@@ -41,6 +42,8 @@ class NumpyPolicy:
                 f"{self.algorithm} (version {about['version']}) is not among the "
                 f"algorithms that run in NumPy: {', '.join(NETS)}"
             )
+        if (how := self.hyper.get("value_loss", "huber")) not in ("huber", "mse"):
+            raise ValueError(f"value_loss = {how}: NumPy reads no histograms of values")
         if self.hyper.get("dueling"):  # the value of the state changes no choice
             self.net = ".net.advantage"
         self.seen = [*parts(about["obs"])]

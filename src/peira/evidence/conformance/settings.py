@@ -23,6 +23,8 @@ SMALL: Mapping[str, Any] = {
     "max_gradient": 0.1,
     "prioritised": True,
     "initial_epsilon": 0.9,
+    "value_low": -5.0,
+    "value_high": 5.0,
     "target_noise": 1.0,
     # of offline methods
     "vae_hidden": (8,),
