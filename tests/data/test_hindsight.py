@@ -124,3 +124,16 @@ def test_a_sketch_has_the_shapes_of_what_is_dealt(hindsight, window):
         for x in (real, sketch(data.spec, deal))
     ]
     assert drawn[0] == drawn[1]
+
+
+def test_what_a_step_is_worth_at_least():
+    """The discounted rewards to a death; of an episode that was cut nothing is known."""
+    data = ragged((3, 2))
+    cut = np.array([False, False, True, False, False])
+    data = dataclasses.replace(data, terminated=data.terminated & ~cut, truncated=cut)
+    deal = Deal(4, 1, hindsight="least", before=0, discount=0.5)
+    found = deal.shelve(data).extras
+    assert (found[:3] == -np.inf).all()
+    first, last = data.reward[3:]
+    np.testing.assert_allclose(found[3:], [first + 0.5 * last, last], rtol=1e-6)
+    assert sketch(data.spec, deal).extras.shape == (2,)

@@ -25,6 +25,7 @@ catalogue: dict[str, str] = {
     "iql": "peira.algos.offline.iql:IQL",
     "kl-control": "peira.algos.offline.kl_control:KLControl",
     "ppo": "peira.algos.online.ppo:PPO",
+    "q-transformer": "peira.algos.offline.q_transformer:QTransformer",
     "rebrac": "peira.algos.offline.rebrac:ReBRAC",
     "rvs": "peira.algos.offline.rvs:RvS",
     "sac": "peira.algos.online.sac:SAC",

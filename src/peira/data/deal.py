@@ -36,7 +36,7 @@ from ..core.spaces import choices
 from .dataset import Dataset
 from .quantiles import quantiles
 from .replay import Prioritised, Replay
-from .to_come import discounted, elapsed, mean_to_come, to_come
+from .to_come import at_least, discounted, elapsed, mean_to_come, to_come
 
 
 class Shelves(eqx.Module):
@@ -104,9 +104,10 @@ class Deal(Source[Shelves, Sample]):
     """Consecutive steps per item; None deals single steps without a time axis."""
     top: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     """Only this share of the episodes, those with the highest returns."""
-    hindsight: Literal["none", "reward", "goal", "end", "return"] = "none"
+    hindsight: Literal["none", "reward", "goal", "end", "return", "least"] = "none"
     """What came of a step, dealt with it as its `extras`: the mean reward from there
-    on, any later observation of its episode, the last one, or an `Outlook`."""
+    on, any later observation of its episode, the last one, an `Outlook`, or what it is
+    worth at least."""
     within: bool = False
     """Windows end with their episode at the latest. What is missing is padded in front,
     where the weight, one for every step, is zero. Every step is as likely to be the
@@ -115,7 +116,7 @@ class Deal(Source[Shelves, Sample]):
     """Windows begin so many steps before the one that was drawn. Where its episode does
     not reach, its nearest step stands in, with the weight zero."""
     discount: Unit = 1.0
-    """Of the rewards to come in an `Outlook`."""
+    """Of the rewards to come, in an `Outlook` and in what a step is worth at least."""
     quantiles: Count | None = None
     """In so many parts of equal mass is every column cut, for the algorithm to know
     where; None cuts none."""
@@ -250,6 +251,8 @@ def came_of(
         case "return":
             to_go = discounted(data, discount) if discount < 1 else to_come(data)
             return Outlook(to_go.astype(np.float32), elapsed(data))
+        case "least":
+            return at_least(data, discount)
     return ()
 
 
@@ -258,7 +261,7 @@ def came_alone(
 ) -> PyTree[Shaped[Arrays, " step"]]:
     """What came of steps that are episodes of their own."""
     match hindsight:
-        case "reward":
+        case "reward" | "least":
             return reward
         case "return":
             return Outlook(reward, (0 * reward).astype(np.int32))

@@ -32,3 +32,11 @@ def discounted(data: Dataset, discount: float) -> Float[np.ndarray, " step"]:
         step = data.starts[1:][data.lengths >= late] - late
         to_go[step] += discount * to_go[step + 1]
     return to_go
+
+
+def at_least(data: Dataset, discount: float) -> Float[np.ndarray, " step"]:
+    """What each step is worth at least, because it was earned once: the discounted
+    rewards to a death. Nothing is known where the episode was cut, for what would have
+    followed may have cost more than it paid."""
+    died = np.asarray(data.terminated)[data.starts[1:] - 1][data.episode]
+    return np.where(died, discounted(data, discount), -np.inf).astype(np.float32)

@@ -4,12 +4,14 @@ from .bins import Bins, extended, narrowed
 from .diffusion import denoised, generated, left, noised, Schedule
 from .distributions import (
     Binned,
+    binned,
     Categorical,
     Gaussian,
     Mixture,
     MultiCategorical,
     scale,
     TanhGaussian,
+    unbinned,
     unscale,
 )
 from .divergences import (
@@ -64,6 +66,7 @@ __all__ = [
     "Trainable",
     "backtracked",
     "best_worth",
+    "binned",
     "check_support",
     "choose",
     "conjugate_gradient",
@@ -101,6 +104,7 @@ __all__ = [
     "stride",
     "trainable",
     "two_hot",
+    "unbinned",
     "unscale",
     "wasserstein",
     "when",

@@ -189,12 +189,20 @@ class Binned(eqx.Module):
         return self.drawn(lambda _, logits: logits.argmax())
 
     def drawn(self, pick: Pick) -> Float[Array, " act"]:
-        chosen = self.net.unroll(self.features, pick)
-        return 2 * chosen / (self.net.options - 1) - 1
+        return unbinned(self.net.unroll(self.features, pick), self.net.options)
 
     def log_prob(self, action: Float[Array, " act"]) -> Float[Array, ""]:
         """Of the bins that the action lies in."""
-        last = self.net.options - 1
-        chosen = jnp.round((jnp.clip(action, -1, 1) + 1) / 2 * last).astype(jnp.int32)
+        chosen = binned(action, self.net.options)
         likely = jax.nn.log_softmax(self.net(self.features, chosen))
         return jnp.take_along_axis(likely, chosen[:, None], axis=1).sum()
+
+
+def binned(x: Float[Array, "*n"], options: int) -> Int[Array, "*n"]:
+    """The nearest of so many evenly spaced numbers, the first -1 and the last 1."""
+    return jnp.round((jnp.clip(x, -1, 1) + 1) / 2 * (options - 1)).astype(jnp.int32)
+
+
+def unbinned(chosen: Int[Array, "*n"], options: int) -> Float[Array, "*n"]:
+    """Those numbers."""
+    return 2 * chosen / (options - 1) - 1

@@ -130,7 +130,7 @@ def changed(algorithm: Algorithm, name: str) -> Iterator[Algorithm]:
         try:
             if new != value:
                 yield dataclasses.replace(algorithm, **{name: new})
-        except PeiraError:
+        except (PeiraError, TypeError):  # the latter where types are checked
             continue
 
 
