@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "bench" / "results" / "peers_offline.jsonl"
 UPDATES, BATCH, HIDDEN, SEEDS, EPISODES = 5_000, 128, [64, 64], range(5), 10
 WIDE = d3rlpy.models.VectorEncoderFactory(HIDDEN)
+NORMED = d3rlpy.models.VectorEncoderFactory(HIDDEN, use_layer_norm=True)
 BOTH = {"actor_encoder_factory": WIDE, "critic_encoder_factory": WIDE}
 CLONED = BOTH | {"imitator_encoder_factory": WIDE}
 SLOW = {"actor_learning_rate": 3e-4, "critic_learning_rate": 3e-4}
@@ -40,6 +41,16 @@ PEERS = {
     "iql": ("IQL", {**BOTH, **SLOW, **IQL_SCALE, "value_encoder_factory": WIDE}),
     "cql": ("CQL", {**BOTH, **CQL_RATES, "alpha_learning_rate": 0.0}),
     "bcq": ("BCQ", {**CLONED, **QUICK, "imitator_learning_rate": 1e-3}),
+    "awac": ("AWAC", {**BOTH, **SLOW}),
+    "rebrac": (
+        "ReBRAC",
+        {
+            "actor_encoder_factory": WIDE,
+            "critic_encoder_factory": NORMED,
+            **QUICK,
+            "actor_beta": 0.01,
+        },
+    ),
     "bear": ("BEAR", {**CLONED, **QUICK, "warmup_steps": UPDATES // 10}),
 }
 

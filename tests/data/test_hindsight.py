@@ -127,7 +127,7 @@ def test_a_sketch_has_the_shapes_of_what_is_dealt(hindsight, window):
 
 
 def test_what_a_step_is_worth_at_least():
-    """The discounted rewards to a death; of an episode that was cut nothing is known."""
+    """The discounted rewards to a death; of a cut episode nothing is known."""
     data = ragged((3, 2))
     cut = np.array([False, False, True, False, False])
     data = dataclasses.replace(data, terminated=data.terminated & ~cut, truncated=cut)
