@@ -201,9 +201,9 @@ differences of values then weighs the errors of their fit.
 """
 BESIDE = """Beside d3rlpy, by the same data, networks, batches and step sizes, after
 5,000 updates, made by `bench/peers/offline.py`; the difference is that of the means,
-ours minus theirs, with Welch's interval, for five seeds of each. Why its BEAR fails here
-is not known; it adds an entropy term to the paper's, but with that all but switched off
-(`initial_temperature` 1e-4, seed 0) it scored no better, -37:
+ours minus theirs, with Welch's interval, for five seeds of each. Why its BEAR fails
+here is not known; it adds an entropy term to the paper's, but with that all but
+switched off (`initial_temperature` 1e-4, seed 0) it scored no better, -37:
 
 | Algorithm | Peira | d3rlpy | n | Difference |
 |---|---|---|---|---|
