@@ -154,23 +154,25 @@ def parser() -> Parser:
 
 
 def evaluating_flags(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument("path", help="a run, a seed of one, or a policy's folder")
-    evaluate.add_argument("--episodes", type=count, default=100, help="(100)")
+    playing_flags(evaluate)
     evaluate.add_argument(
         "--stochastic", action="store_true", help="let the policy explore"
     )
-    evaluate.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
-    evaluate.add_argument("--env", help="another environment than the run's")
 
 
 def calibrating_flags(calibrate: argparse.ArgumentParser) -> None:
-    calibrate.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    playing_flags(calibrate)
     calibrate.add_argument(
         "--asked", type=numbers, required=True, help="returns: --asked=-400,-200"
     )
-    calibrate.add_argument("--episodes", type=count, default=100, help="each (100)")
-    calibrate.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
-    calibrate.add_argument("--env", help="another environment than the run's")
+
+
+def playing_flags(verb: argparse.ArgumentParser) -> None:
+    """Whose episodes are played, and which."""
+    verb.add_argument("path", help="a run, a seed of one, or a policy's folder")
+    verb.add_argument("--episodes", type=count, default=100, help="of each (100)")
+    verb.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
+    verb.add_argument("--env", help="another environment than the run's")
 
 
 def resume_flags(resume: argparse.ArgumentParser) -> None:

@@ -39,17 +39,15 @@ def calibrate(
 
 def say(found: Calibration, *, path: str, json: bool) -> None:
     """Print what was asked for and earned, as a table or as JSON."""
-    earned = [plain_estimate(one) for one in found.earned]
     rows = [
-        {"asked": float(a), "earned": told, "policies": len(of), "episodes": of.size}
-        for a, told, of in zip(found.asked, earned, found.returns, strict=True)
+        {"asked": float(a), "earned": one, "policies": len(of), "episodes": of.size}
+        for a, one, of in zip(found.asked, found.earned, found.returns, strict=True)
     ]
+    luck = found.luck
     if json:
-        told = {"rows": rows, "over": found.over, "luck": found.luck}
-        print(jsonlib.dumps(told))
+        plain = [row | {"earned": plain_estimate(row["earned"])} for row in rows]
+        print(jsonlib.dumps({"rows": plain, "over": found.over, "luck": luck}))
         return
-    shown = zip(rows, found.earned, strict=True)
-    title = f"{path}: mean return and its 95 % interval over {found.over}"
-    table([row | {"earned": one} for row, one in shown], title=title)
-    if found.luck:
-        print(found.luck)
+    table(rows, title=f"{path}: mean return and its 95 % interval over {found.over}")
+    if luck:
+        print(luck)

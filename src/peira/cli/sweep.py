@@ -1,7 +1,6 @@
 """`peira sweep ...`: from words to a sweep, and what came of it."""
 
 import argparse
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from .fields import build
 from .flags import parse, Sought, SweepOptions
 from .study_flags import place_flags
 from .swept import say
-from .train import configured, pairs
+from .train import named, pairs
 from .training import name_of, now, task_of
 from .workers import workers
 
@@ -53,12 +52,7 @@ def command(words: Sequence[str]) -> None:
 
 def run(words: Sequence[str]) -> None:
     """Begin a sweep, and bring it to its end."""
-    names = list(itertools.takewhile(lambda w: not w.startswith("-"), words))
-    flags = words[len(names) :]
-    if len(names) > 2:
-        raise BadConfig(f"'{names[2]}' belongs to no flag; {USAGE}")
-    config = configured(flags)
-    config |= dict(zip(("algorithm", "env"), names, strict=False))
+    flags, config = named(words, USAGE)
     if "algorithm" not in config:
         if {"-h", "--help"} & set(flags):
             print(f"{USAGE}\n\nevery field: peira sweep run ALGORITHM --help")

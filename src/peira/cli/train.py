@@ -24,18 +24,13 @@ TABLES |= {"hyper": dict, "plan": dict}
 
 def command(words: Sequence[str]) -> None:
     """Train as the words say."""
-    names = list(itertools.takewhile(lambda w: not w.startswith("-"), words))
-    flags = words[len(names) :]
-    if len(names) > 2:
-        raise BadConfig(f"'{names[2]}' belongs to no flag; {USAGE}")
-    config = configured(flags)
-    config |= dict(zip(("algorithm", "env"), names, strict=False))
+    flags, config = named(words, USAGE)
     helping = bool({"-h", "--help"} & set(flags))
     if helping and "algorithm" not in config:
         print(f"{USAGE}\n\nalgorithms: {', '.join(sorted(catalogue))}")
         print("every field of one: peira train ALGORITHM --help")
         return
-    if words and not names and not config:
+    if words and not config:
         raise BadConfig(f"algorithm and environment come before the flags; {USAGE}")
     if "algorithm" not in config:
         raise BadConfig(f"which algorithm? {USAGE}")
@@ -50,6 +45,18 @@ def command(words: Sequence[str]) -> None:
     kwargs = config.get("env_kwargs", {}) | pairs(wanted.options.env_kwargs)
     env = config.get("env")
     train(task_of(wanted.algorithm, env, wanted.plan, kwargs, data), wanted.options)
+
+
+def named(words: Sequence[str], usage: str) -> tuple[Sequence[str], dict[str, Any]]:
+    """The flags; and the configuration to start from, in which the algorithm and the
+    environment are those named before them."""
+    names = list(itertools.takewhile(lambda w: not w.startswith("-"), words))
+    flags = words[len(names) :]
+    if len(names) > 2:
+        raise BadConfig(f"'{names[2]}' belongs to no flag; {usage}")
+    return flags, configured(flags) | dict(
+        zip(("algorithm", "env"), names, strict=False)
+    )
 
 
 def train(task: Task, options: Options) -> None:

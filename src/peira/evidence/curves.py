@@ -161,6 +161,6 @@ def draw_one(axes: Any, one: Curve, *, label: str, colour: str) -> None:
 def describe(one: Curve) -> str:
     """What stands behind each point of a curve."""
     n = len(one.seeds)
-    sure = "" if middles(one)[0].why else " with its 95 % interval"
+    sure = "" if typical(one.returns[:, 0]).why else " with its 95 % interval"
     seeds = f"median of {n} seeds{sure}" if n > 1 else "one seed"
     return f"{seeds}, {one.episodes} episodes per point"

@@ -25,6 +25,7 @@ from .divergences import (
     wasserstein,
 )
 from .histogram import check_support, expected, hl_gauss, projected, two_hot
+from .history import blank, recent
 from .learning import (
     choose,
     descend,
@@ -67,6 +68,7 @@ __all__ = [
     "backtracked",
     "best_worth",
     "binned",
+    "blank",
     "check_support",
     "choose",
     "conjugate_gradient",
@@ -93,6 +95,7 @@ __all__ = [
     "polyak",
     "projected",
     "quantile_huber_loss",
+    "recent",
     "refused",
     "renewed",
     "sampled_kl",

@@ -55,16 +55,17 @@ from ...core import (
     TimeStep,
     Unit,
     Widths,
-    zeros,
 )
 from ...data import Deal
 from ...nets import Encoder, fan_in, UNet, Vision
 from ...ops import (
+    blank,
     descend,
     generated,
     left,
     noised,
     polyak,
+    recent,
     renewed,
     scale,
     Schedule,
@@ -120,10 +121,9 @@ class Planner(Policy[Plan]):
 
     def begin(self) -> Plan:
         net = self.net
-        blank = jax.tree.unflatten(net.form, [zeros(s) for s in net.eye.spaces])
-        many = lambda x: jnp.zeros((self.observed, *jnp.shape(x)), jnp.asarray(x).dtype)
+        seen = blank(net.eye.spaces, net.form, self.observed)
         actions = jnp.zeros((self.executed, self.noise.shape[-1]))
-        return Plan(jax.tree.map(many, blank), actions, jnp.array(0, jnp.int32))
+        return Plan(seen, actions, jnp.array(0, jnp.int32))
 
     def planned(
         self, seen: Seen, noise: Float[Array, "draw plan act"]
@@ -138,11 +138,7 @@ class Planner(Policy[Plan]):
     def __call__(
         self, carry: Plan, t: TimeStep, *, key: Key, explore: bool
     ) -> tuple[Action, Plan, tuple[()]]:
-        roll = lambda old, new: jnp.concatenate([old[1:], jnp.asarray(new)[None]])
-        fill = lambda old, new: jnp.broadcast_to(jnp.asarray(new)[None], old.shape)
-        later = jax.tree.map(roll, carry.seen, t.obs)
-        first = jax.tree.map(fill, carry.seen, t.obs)
-        seen = jax.tree.map(lambda x, y: jnp.where(t.first, x, y), first, later)
+        seen = recent(carry.seen, t.obs, t.first)
         due = jnp.asarray(t.first) | (carry.done % self.executed == 0)
         noise = jr.normal(key, self.noise.shape) if explore else self.noise
         make = lambda given: given[0].planned(*given[1:])

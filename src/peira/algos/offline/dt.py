@@ -66,6 +66,7 @@ from ...data import Deal
 from ...nets import Encoder, fan_in, LayerNorm, Linear, normal, Transformer, Vision
 from ...nets.encode import flat
 from ...ops import (
+    blank,
     descend,
     Number,
     Standard,
@@ -183,10 +184,9 @@ class Asking(Policy[Context]):
 
     def begin(self) -> Context:
         net, n = self.net, self.steps
-        blank = jax.tree.unflatten(net.form, [zeros(s) for s in net.eye.spaces])
         many = lambda x: jnp.zeros((n, *jnp.shape(x)), jnp.asarray(x).dtype)
         return Context(
-            jax.tree.map(many, blank),
+            blank(net.eye.spaces, net.form, n),
             many(zeros(net.action)),
             jnp.full(n, self.target / self.scale),
             jnp.full(n, -1, jnp.int32),

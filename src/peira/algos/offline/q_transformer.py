@@ -53,16 +53,17 @@ from ...core import (
     Spec,
     TimeStep,
     Unit,
-    zeros,
 )
 from ...data import Deal
 from ...nets import Encoder, fan_in, Linear, normal, Transformer, Vision
 from ...ops import (
     binned,
+    blank,
     descend,
     expected,
     hl_gauss,
     polyak,
+    recent,
     scale,
     Standard,
     Standardised,
@@ -137,14 +138,20 @@ def read(said: Float[Array, "*n out"]) -> Float[Array, "*n"]:
     return said[..., 0] if said.shape[-1] == 1 else expected(said, jnp.asarray(ATOMS))
 
 
-def miss(
-    said: Float[Array, " out"], y: Float[Array, ""], *, how: Loss, sigma: Any
-) -> Float[Array, ""]:
-    """How far off a value is."""
+def written(y: Float[Array, ""], *, how: Loss, sigma: Any) -> Float[Array, " out"]:
+    """What should stand for a value: itself, or a histogram."""
     if how == "mse":
-        return optax.losses.l2_loss(said[0], y)
+        return y[None]
     atoms = jnp.asarray(ATOMS)
-    aim = two_hot(y, atoms) if how == "two-hot" else hl_gauss(y, atoms, sigma=sigma)
+    return two_hot(y, atoms) if how == "two-hot" else hl_gauss(y, atoms, sigma=sigma)
+
+
+def miss(
+    said: Float[Array, "*n out"], aim: Float[Array, "*n out"]
+) -> Float[Array, "*n"]:
+    """How far off values are."""
+    if said.shape[-1] == 1:
+        return optax.losses.l2_loss(said, aim)[..., 0]
     return optax.losses.softmax_cross_entropy(said, aim)
 
 
@@ -156,24 +163,14 @@ class Greedy(Policy[Seen]):
 
     def begin(self) -> Seen:
         net = self.net
-        blank = jax.tree.unflatten(net.form, [zeros(s) for s in net.eye.spaces])
-        many = lambda x: jnp.zeros((self.history, *jnp.shape(x)), jnp.asarray(x).dtype)
-        return jax.tree.map(many, blank)
+        return blank(net.eye.spaces, net.form, self.history)
 
     def __call__(
         self, carry: Seen, t: TimeStep, *, key: Key, explore: bool
     ) -> tuple[Action, Seen, tuple[()]]:
-        seen = jax.tree.map(lambda old, new: after(old, new, t.first), carry, t.obs)
+        seen = recent(carry, t.obs, t.first)
         unit = unbinned(self.net.best(seen), self.net.bins)
         return scale(self.net.action, unit.reshape(self.net.action.shape)), seen, ()
-
-
-def after(
-    old: Shaped[Array, "time ..."], new: Shaped[Array, "..."], first: Any
-) -> Shaped[Array, "time ..."]:
-    """The last observations after one more; where an episode opens it fills them."""
-    new = jnp.broadcast_to(jnp.asarray(new)[None], old.shape)
-    return jnp.where(first, new, jnp.concatenate([old[1:], new[:1]]))
 
 
 class State(eqx.Module):
@@ -269,8 +266,7 @@ class QTransformer(Algorithm[State, Sample]):
         steps, net = state.standard.steps(batch.steps), state.net.net
         last = jax.tree.map(lambda x: x[:, -1], steps)
         now = jax.tree.map(jnp.asarray, steps.obs)
-        shift = jax.vmap(lambda old, new: after(old, new, False))
-        then = jax.tree.map(shift, now, last.next_obs)
+        then = jax.vmap(lambda old, new: recent(old, new, False))(now, last.next_obs)
         unit = jax.vmap(lambda a: unscale(net.action, a).ravel())(last.action)
         choice = binned(unit, self.bins)
 
@@ -283,12 +279,15 @@ class QTransformer(Algorithm[State, Sample]):
         if self.earned:
             y = jnp.maximum(y, ((last.extras - state.low) / span)[:, None])
         taken = jax.nn.one_hot(choice, self.bins, dtype=bool)
-        off = jax.vmap(jax.vmap(jax.vmap(self._miss)))
+        aim = lambda y: written(y, how=self.value_loss, sigma=self.sigma)
+        made, least = jax.vmap(jax.vmap(aim))(y)[:, :, None], aim(jnp.zeros(()))
 
         def loss(net: Values) -> Any:
             said = jax.vmap(net)(now, choice)
-            wanted = jnp.where(taken, y[..., None], 0.0)
-            wrong = off(said, wanted)
+            wide = lambda x: jnp.broadcast_to(x, said.shape)
+            wrong = miss(
+                said, jnp.where(wide(taken[..., None]), wide(made), wide(least))
+            )
             error = jnp.where(taken, wrong, 0.0).sum(axis=-1).mean()
             rest = jnp.where(taken, 0.0, wrong).sum(axis=-1).mean() / (self.bins - 1)
             value = jnp.where(taken, read(said), 0.0).sum(axis=-1)[:, -1]
@@ -302,11 +301,6 @@ class QTransformer(Algorithm[State, Sample]):
         report["value"] = (state.low + span * value).mean()
         new_state = State(new, target, state.standard, state.low, state.high)
         return new_state, Report(report)
-
-    def _miss(
-        self, said: Float[Array, " out"], y: Float[Array, ""]
-    ) -> Float[Array, ""]:
-        return miss(said, y, how=self.value_loss, sigma=self.sigma)
 
 
 def between(self: QTransformer, facts: Facts) -> tuple[Any, Any]:

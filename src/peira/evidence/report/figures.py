@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..curves import COLOURS, Curve, middles
 from .html import Html, join, listed, tag
 
@@ -34,7 +36,7 @@ class Chart(NamedTuple):
     def told(self) -> str:
         """The chart for who does not see it."""
         ends = (
-            f"{name}: {middles(one)[-1].estimate.value:.4g}"
+            f"{name}: {np.median(one.returns[:, -1]):.4g}"
             for name, one in self.curves.items()
         )
         return f"Return over {self.axis}; median at the end: {', '.join(ends)}"
