@@ -88,6 +88,12 @@ ROWS = [
         -200,
     ),
     Row(
+        "arsq-pendulum",
+        "arsq Pendulum-v1 --steps 15000 --warmup 1000 --seeds 5",
+        -200,
+        note="No score of the paper's on this task: the target is SAC's and TD3's.",
+    ),
+    Row(
         "td3-pendulum",
         "td3 Pendulum-v1 --steps 15000 --warmup 1000 --seeds 5",
         -200,

@@ -12,12 +12,14 @@ from importlib.metadata import version
 
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+# Every core has a worker of its own: threads would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests compile far more than they compute: LLVM's optimisations cost 40 % of the time,
 # and the emitters of fused loops a quarter of the rest.
 # JAX 0.11 has no emitters to switch off any more.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0"
+    "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false"
     + " --xla_cpu_use_fusion_emitters=false" * (version("jaxlib") < "0.11"),
 )
 # A program that several tests run, or one test in several processes, is compiled once.
@@ -50,6 +52,14 @@ def pytest_unconfigure():
     place = os.environ["JAX_COMPILATION_CACHE_DIR"]
     if place.endswith(f"peira-programs-{os.getpid()}"):
         shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget():
+    """What a module compiled is of no use to the next; kept by all of them it is
+    gigabytes, and to search those once for garbage takes half a minute."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

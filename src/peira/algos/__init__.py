@@ -10,6 +10,7 @@ from ..core.protocols import Algorithm
 
 
 catalogue: dict[str, str] = {
+    "arsq": "peira.algos.online.arsq:ARSQ",
     "awac": "peira.algos.offline.awac:AWAC",
     "bc": "peira.algos.offline.bc:BC",
     "bcq": "peira.algos.offline.bcq:BCQ",

@@ -11,19 +11,23 @@ from .classic import (
 from .hosted import Care, Hosted, shut
 from .make import as_gymnasium, make
 from .mazes import MAZES, PointMaze, Rooms
-from .probes import Chain, Gamble, Match, PROBES, Reach
+from .probes import Accord, Chain, Gamble, Match, PROBES, Reach
 from .render import frame
+from .riddles import KeyToDoor, RIDDLES, TwoWays
 
 
 __all__ = [
     "MAZES",
     "PROBES",
+    "RIDDLES",
+    "Accord",
     "Acrobot",
     "Care",
     "CartPole",
     "Chain",
     "Gamble",
     "Hosted",
+    "KeyToDoor",
     "Match",
     "MountainCar",
     "MountainCarContinuous",
@@ -32,6 +36,7 @@ __all__ = [
     "Reach",
     "Rooms",
     "TimeLimit",
+    "TwoWays",
     "as_gymnasium",
     "frame",
     "make",

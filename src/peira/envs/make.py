@@ -9,9 +9,10 @@ from .hosted import Care, Hosted
 from .mazes import MAZES
 from .noisy import noisy, PREFIX
 from .probes import PROBES
+from .riddles import RIDDLES
 
 
-JAX: Mapping[str, Env] = {**CLASSIC, **MAZES, **PROBES}
+JAX: Mapping[str, Env] = {**CLASSIC, **MAZES, **RIDDLES, **PROBES}
 
 
 def make(

@@ -142,6 +142,31 @@ class Gamble(Env[tuple[()]]):
         return (), Outcome(jnp.zeros(1), reward, jnp.array(True), jnp.array(False))
 
 
+class Accord(Env[tuple[()]]):
+    """One step, two entries: 1 if both lie within a quarter of 0.6, 1/2 if both are
+    negative, -1 else.
+
+    The value is 1. Who judges each entry by what the other mostly does comes to 1/2
+    and stays: from there either entry alone makes it worse.
+    """
+
+    @property
+    def spec(self) -> Spec:
+        one = np.ones(2, np.float32)
+        return Spec(unit_box(), Box(-one, one))
+
+    def reset(self, *, key: Key) -> tuple[tuple[()], Float[Array, "1"], None]:
+        return (), jnp.zeros(1), None
+
+    def step(
+        self, world: tuple[()], action: Float[Array, "2"], *, key: Key
+    ) -> tuple[tuple[()], Outcome]:
+        best = (jnp.abs(action - 0.6) < 0.25).all()
+        fair = jnp.where((action < 0).all(), jnp.float32(0.5), jnp.float32(-1))
+        reward = jnp.where(best, jnp.float32(1), fair)
+        return (), Outcome(jnp.zeros(1), reward, jnp.array(True), jnp.array(False))
+
+
 def unit_box() -> Box:
     return Box(np.zeros(1, np.float32), np.ones(1, np.float32))
 
@@ -156,4 +181,5 @@ PROBES: dict[str, Env] = {
     "probe:masked": Match(masked=True),
     "probe:reach": Reach(),
     "probe:gamble": Gamble(),
+    "probe:accord": Accord(),
 }

@@ -1,7 +1,6 @@
 """Checks of what every policy promises: where its actions lie, what they hang on."""
 
 import dataclasses
-import functools as ft
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from jaxtyping import Array, PyTree
 from ...core import actors, is_space, Key, PeiraError, Policy, TimeStep
 from ...engine.loop import act
 from .made_up import apart, instant, same
-from .subject import DoesNotApply, Subject
+from .subject import DoesNotApply, remembered, Subject
 
 
 ACTORS, ONE, STEPS = 32, 7, 3
@@ -39,7 +38,7 @@ def grown(state: Any) -> Any:
     return jax.tree.map(lambda x: jnp.ones_like(x) if count(x) else x, state)
 
 
-@ft.cache
+@remembered
 def play(subject: Subject, problem: str) -> tuple[Played, Played]:
     """Act on made-up observations, and then again with other keys."""
     algorithm, spec = subject.small, subject.problems[problem]

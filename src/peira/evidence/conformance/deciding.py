@@ -4,7 +4,6 @@ mistake takes the worse one (`envs/decisions.py` has the arithmetic).
 All the worlds, and some seeds of each, learn side by side in one program.
 """
 
-import functools as ft
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -29,7 +28,7 @@ from ...envs.decisions import (
     tabular,
 )
 from .acting import illegal
-from .subject import DoesNotApply, Subject
+from .subject import DoesNotApply, remembered, Subject
 
 
 SEEDS = 3
@@ -98,7 +97,7 @@ def counted(algorithm: Algorithm, world: Tabular, updates: int) -> Beat:
     return beat(algorithm, world.spec, plan, envs=envs)
 
 
-@ft.cache
+@remembered
 def lesson(subject: Subject, kind: Kind) -> Lesson:
     """Learn all the decisions that can be posed in actions of a kind."""
     algorithm = subject.quick

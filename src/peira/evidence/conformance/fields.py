@@ -3,7 +3,6 @@ none of them dead.
 """
 
 import dataclasses
-import functools as ft
 import types
 import typing
 from collections.abc import Iterator
@@ -19,13 +18,13 @@ from ...core import Algorithm, BadConfig, check_fields, PeiraError, Spec
 from ...core.checks import Range, ranges
 from ...engine.fields import hints, meanings
 from .made_up import apart, behaviour, keys_of, same, script
-from .subject import DoesNotApply, Subject
+from .subject import DoesNotApply, remembered, Subject
 
 
 CLOSE = 1e-3  # beside others, floats are added in another order
 
 
-@ft.cache
+@remembered
 def written(subject: Subject, problem: str) -> Any:
     """All that the algorithm computes on a problem, as a text."""
     return script(subject.small, subject.problems[problem])
@@ -145,7 +144,7 @@ class Sweep(NamedTuple):
         return jax.tree.map(lambda x: x[i], self.lives)
 
 
-@ft.cache
+@remembered
 def sweep(subject: Subject, *, fields: bool = True) -> Sweep:
     """Lives side by side; with `fields`, every float field is an array in them."""
     algorithm, spec = subject.small, subject.problems[subject.main]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools as ft
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import jax.random as jr
@@ -11,6 +11,10 @@ import jax.random as jr
 from ...core import Algorithm, BadConfig, Spec, Store
 from .made_up import birth, keys_of, Life, PROBLEMS, show, turn
 from .settings import QUICK, sized, SMALL, TEMPERED
+
+
+Found = TypeVar("Found")
+More = ParamSpec("More")
 
 
 class DoesNotApply(Exception):
@@ -49,6 +53,7 @@ class Subject:
         self.trace = ft.cache(self._trace)
         self.programs = ft.cache(self._programs)
         self.history = ft.cache(self.live)
+        self.memory: dict[Any, Any] = {}
         tempered = TEMPERED.keys() <= {f.name for f in dataclasses.fields(cls)}
         quick = {**QUICK, **TEMPERED} if tempered else QUICK
         self.small, self.quick = self.sized(SMALL), self.sized(quick)
@@ -118,6 +123,21 @@ class Subject:
             for key in rest:
                 life, seen = advance(life, key)
             return life, seen
+
+
+def remembered(
+    find: Callable[Concatenate[Subject, More], Found],
+) -> Callable[Concatenate[Subject, More], Found]:
+    """What is found of a subject is found once, and forgotten with it."""
+
+    @ft.wraps(find)
+    def found(subject: Subject, *args: More.args, **kwargs: More.kwargs) -> Found:
+        asked = find, args, tuple(kwargs.items())
+        if asked not in subject.memory:
+            subject.memory[asked] = find(subject, *args, **kwargs)
+        return subject.memory[asked]
+
+    return found
 
 
 def serving(cls: type[Algorithm]) -> dict[str, Spec]:

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from ...core import Action, Extras, Key, Policy, TimeStep
 from ...engine.collect import Drawn
-from ...envs import PointMaze, Rooms
+from ...envs import PointMaze, Rooms, TwoWays
 
 
 Chosen: TypeAlias = tuple[Action, Any, Extras]
@@ -85,3 +85,27 @@ class Driver(Policy[Int[Array, ""]]):
         mean = jnp.clip(4 * (aim - t.obs[:2]) - t.obs[2:], -1, 1)
         noise = jr.normal(k_noise, (2,))
         return jnp.clip(mean + self.noise * noise, -1, 1), target, ()
+
+
+class Rounder(Policy[Float[Array, ""]]):
+    """Goes round the disc of `TwoWays`, above (1) or below (-1): which is drawn with
+    every episode and is the carry. With normal noise, held within the bounds; what is
+    clipped has no density."""
+
+    world: TwoWays = eqx.field(static=True)
+    noise: float
+
+    def begin(self) -> Float[Array, ""]:
+        return jnp.ones(())
+
+    def __call__(
+        self, carry: Float[Array, ""], t: TimeStep, *, key: Key, explore: bool
+    ) -> Chosen:
+        k_side, k_noise = jr.split(key)
+        side = jnp.where(t.first, jr.rademacher(k_side, dtype=jnp.float32), carry)
+        above = jnp.stack([jnp.zeros(()), side * (self.world.radius + 0.3)])
+        aim = jnp.where(t.obs[0] < 0, above, jnp.array([1.5, 0.0]))
+        way = aim - t.obs
+        mean = way / jnp.linalg.norm(way)
+        noise = self.noise * jr.normal(k_noise, (2,))
+        return jnp.clip(mean + noise, -1, 1), side, ()

@@ -17,7 +17,7 @@ from ...engine.collect import Uniform
 from ...engine.fields import plain
 from ...engine.provenance import version
 from ...engine.sinks import Sink
-from ...envs import make, MAZES, shut
+from ...envs import make, shut
 from . import openbandit
 from .behaviours import Telling
 from .collect import collect, join, remembered
@@ -143,7 +143,7 @@ class Builder(NamedTuple):
         scores = references(recipe.env)
         if not scores and came_to is not None:
             scores = {k: came_to.returns[k] for k in ("random", "expert")}
-        if not scores and recipe.env in MAZES:
+        if not scores and isinstance(recipe.behaviour, Scripted):
             scores = measured(recipe.env)
         if not scores:
             scores = {"random": float(data.returns().mean())}

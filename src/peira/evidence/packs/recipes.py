@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from ...core import Env, Policy
-from ...envs import MAZES, PointMaze, Rooms
-from .behaviours import Driver, Walker
+from ...envs import MAZES, PointMaze, Rooms, TwoWays
+from .behaviours import Driver, Rounder, Walker
 from .openbandit import Campaign, Logger
 from .training import Level, Training
 
@@ -40,8 +40,8 @@ class Replay:
 
 @dataclasses.dataclass(frozen=True)
 class Scripted:
-    """An oracle, somewhat disturbed: by noise in a `PointMaze`, by random ways in
-    `Rooms`."""
+    """An oracle, somewhat disturbed: by noise in a `PointMaze` and in `TwoWays`, by
+    random ways in `Rooms`."""
 
     disturbance: float
     roams: bool = False
@@ -147,12 +147,16 @@ RECIPES: Mapping[str, Recipe] = {
     **driven("pointmaze-umaze", "PointMaze-umaze", 20_000),
     **driven("pointmaze-medium", "PointMaze-medium", 50_000),
     **walked("fourrooms", "FourRooms", 20_000),
+    "keytodoor-random": Recipe(Random(), "KeyToDoor", JAX, steps=20_000, seed=1),
+    "twoways-expert": Recipe(Scripted(0.1), "TwoWays", JAX, steps=10_000, seed=1),
     **logged(),
 }
 
 
 def oracle(env: str, how: Scripted) -> Policy:
-    """The scripted policy of a maze."""
+    """The scripted policy of a maze, or of two ways."""
+    if env == "TwoWays":
+        return Rounder(TwoWays(), how.disturbance)
     world: Env = MAZES[env].env
     if isinstance(world, PointMaze):
         return Driver(world, how.disturbance, how.roams)
