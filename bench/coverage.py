@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from learn import kept
+from lines import keep, kept
 
 from peira.evidence import (
     bca,
@@ -186,8 +186,7 @@ def main(words: list[str]) -> None:
         if key(row) in done:
             continue
         row = SECTIONS[cell["section"]](cell, np.random.default_rng([i, batch])) | row
-        with KEPT.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        keep(KEPT, row)
         print(json.dumps(row), flush=True)
     write()
 

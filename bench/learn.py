@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from lines import kept
 
 from peira.engine.run import Run
 from peira.evidence import difference, Estimate, mean
@@ -151,7 +152,7 @@ def train(row: Row) -> None:
     if not run.done:
         peira("resume", path)
         run = Run.open(path)
-    others = [line for line in kept() if line["row"] != row.name]
+    others = [line for line in kept(KEPT) if line["row"] != row.name]
     ours = [{"row": row.name, "command": row.command, **line} for line in scores(run)]
     KEPT.write_text("".join(json.dumps(line) + "\n" for line in others + ours))
 
@@ -169,13 +170,6 @@ def scores(run: Run) -> Iterator[dict]:
         found.setdefault(key, []).append(round(line["return"], 3))
     for (seed, step, mode), returns in found.items():
         yield {"seed": seed, "step": step, "mode": mode, "returns": returns}
-
-
-def kept(path: Path = KEPT) -> list[dict]:
-    """The rows of a file of results; none where there is none yet."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def final(lines: Iterable[dict]) -> tuple[int, dict[int, float]]:
@@ -210,7 +204,7 @@ def verdict(row: Row, by_seed: dict[int, float]) -> str:
 
 def page() -> str:
     """The whole of docs/results.md."""
-    lines = kept()
+    lines = kept(KEPT)
     by_row = {r.name: [x for x in lines if x["row"] == r.name] for r in ROWS}
     parts = [INTRODUCTION, table(by_row), PEERS_INTRODUCTION, beside(by_row)]
     parts += ["## Commands and sources\n", commands(by_row)]

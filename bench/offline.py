@@ -12,14 +12,14 @@ return of every episode.
 """
 
 import dataclasses
-import json
 import re
 import sys
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
-from learn import kept, peira, ROOT, scores, show
+from learn import peira, ROOT, scores, show
+from lines import keep, kept
 
 from peira.engine.run import Run
 from peira.evidence import compared, Estimate
@@ -126,11 +126,9 @@ def train(data: Set, algorithm: str) -> None:
     run = Run.open(RUNS / name)
     if not run.done:
         peira("resume", RUNS / name)
-    with KEPT.open("a") as file:
-        for line in scores(Run.open(RUNS / name)):
-            if line["mode"] == "greedy":
-                row = {"cell": cell, "command": " ".join(words), **line}
-                file.write(json.dumps(row) + "\n")
+    about = {"cell": cell, "command": " ".join(words)}
+    done = scores(Run.open(RUNS / name))
+    keep(KEPT, *(about | line for line in done if line["mode"] == "greedy"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,18 +6,17 @@ Networks of the algorithms' defaults, which have learned nothing, on the sizes o
 `datasets/halfcheetah-random`, from the observation on the host to the action on the
 host, one call after another; policies take turns. A policy that plans takes long once
 and then does what it planned: mean and longest both count. Rows go to
-`bench/results/latency.jsonl`; `contest.py --write` shows the last of each.
+`bench/results/latency.jsonl`; the page shows the last of each.
 """
 
-import json
-import sys
+import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.random as jr
 import numpy as np
+from ledger import DATA, keep
 
 from peira import algos
 from peira.core import TimeStep
@@ -26,9 +25,6 @@ from peira.engine.from_data import beat_from
 from peira.engine.plan import Plan
 
 
-ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "bench" / "results" / "latency.jsonl"
-DATA = ROOT / "datasets" / "halfcheetah-random"
 ALGORITHMS = ("sac", "td3-bc", "rvs", "dt", "diffusion-policy")
 ROUNDS, STEPS = 15, 200  # steps of a round
 
@@ -59,8 +55,11 @@ def actor(name: str) -> Callable[[int], np.ndarray]:
     return take
 
 
-def main(names: list[str]) -> None:
-    actors = {name: actor(name) for name in names or ALGORITHMS}
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("algorithms", nargs="*", default=ALGORITHMS)
+    names = parser.parse_args().algorithms
+    actors = {name: actor(name) for name in names}
     for take in actors.values():
         take(20)
     found: dict[str, list[list[float]]] = {name: [] for name in actors}
@@ -68,12 +67,10 @@ def main(names: list[str]) -> None:
         for name, take in actors.items():
             took = 1e3 * take(STEPS)
             found[name].append([float(took.mean()), float(np.quantile(took, 0.99))])
-    with KEPT.open("a") as file:
-        for name, rounds in found.items():
-            row = {"algorithm": name, "milliseconds": rounds}
-            file.write(json.dumps(row) + "\n")
-            print(name, np.median(rounds, axis=0).round(3))
+    for name, rounds in found.items():
+        keep("latency", {"algorithm": name, "milliseconds": rounds})
+        print(name, np.median(rounds, axis=0).round(3))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

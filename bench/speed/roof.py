@@ -5,17 +5,16 @@
 The updates of one algorithm at its defaults, from `datasets/halfcheetah-random`, and
 a large matrix product take turns in one process. An update's operations are counted by
 the compiler (`peira.engine.cost`), on the program as it is written. Rows go to
-`bench/results/roof.jsonl`; `contest.py --write` shows the last of each.
+`bench/results/roof.jsonl`; the page shows the last of each.
 """
 
-import json
-import sys
+import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from ledger import DATA, keep
 
 from peira import algos
 from peira.data import read
@@ -24,9 +23,6 @@ from peira.engine.from_data import beat_from, FromData
 from peira.engine.plan import Plan
 
 
-ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "bench" / "results" / "roof.jsonl"
-DATA = ROOT / "datasets" / "halfcheetah-random"
 ALGORITHMS = ("sac", "td3", "bc", "td3-bc", "iql", "bear", "cql", "bcq", "dt")
 SIDE = 2048  # of the matrices whose product is the limit
 ROUNDS, SECONDS = 15, 1.0
@@ -66,11 +62,12 @@ def measure(name: str) -> dict:
     }
 
 
-def main(names: list[str]) -> None:
-    for name in names or ALGORITHMS:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("algorithms", nargs="*", default=ALGORITHMS)
+    for name in parser.parse_args().algorithms:
         line = measure(name)
-        with KEPT.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        keep("roof", line)
         shares = sorted(
             a / b for a, b in zip(line["speeds"], line["peaks"], strict=True)
         )
@@ -78,4 +75,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

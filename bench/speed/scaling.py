@@ -8,19 +8,17 @@ measured twice: all in one program, and each in a process of its own at the same
 Rows go to `bench/results/scaling.jsonl`, the last of a curve counts.
 """
 
+import argparse
 import dataclasses
-import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from contest import Contestant, Entry, machine
+from ledger import keep
 from rows import BATCHED, CARTPOLE, DATA, SCRIPT
 
 
-KEPT = Path(__file__).resolve().parents[1] / "results" / "scaling.jsonl"
 ROUNDS = 9
 SEEDS = (1, 2, 4, 8, 16)
 CAPACITIES = (10_000, 100_000, 1_000_000)
@@ -124,17 +122,19 @@ def run(curve: Curve) -> Iterator[dict[str, Any]]:
                 one.close()
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("curves", nargs="*", metavar="CURVE", help=", ".join(CURVES))
+    names = parser.parse_args().curves
+    if unknown := [name for name in names if name not in CURVES]:
+        parser.error(f"unknown curve {unknown[0]}; known: {', '.join(CURVES)}")
     for name in names or CURVES:
         curve = CURVES[name]
         turns = list(run(curve))
         about = {"curve": name, "unit": curve.unit, "axis": curve.axis}
-        with KEPT.open("a") as file:
-            file.write(
-                json.dumps(about | {"machine": machine(), "turns": turns}) + "\n"
-            )
+        keep("scaling", about | {"machine": machine(), "turns": turns})
         print(name, "done", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

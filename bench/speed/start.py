@@ -9,7 +9,6 @@ has it, Stable-Baselines3 until its first update. They take turns. Rows go to
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from ledger import keep
 
 
-KEPT = Path(__file__).resolve().parents[1] / "results" / "start.jsonl"
 PEIRA = [Path(sys.executable).parent / "peira", "train", "ppo", "CartPole-v1"]
 SB3 = """
 from stable_baselines3 import PPO
@@ -61,8 +60,7 @@ def main() -> None:
             if python := os.environ.get("PEERS"):
                 took = first_line([python, "-c", SB3], env, home)
                 seconds.setdefault("sb3", []).append(took)
-    with KEPT.open("a") as file:
-        file.write(json.dumps(seconds) + "\n")
+    keep("start", seconds)
     for way, x in seconds.items():
         print(f"{way:12s} {np.median(x):5.1f} s [{min(x):.1f}, {max(x):.1f}]")
 
