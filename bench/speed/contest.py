@@ -1,19 +1,19 @@
-"""Time Peira beside its peers, keep every turn, and write `docs/benchmarks.md`.
+"""Time Peira beside its peers, and keep every turn.
 
     python bench/speed/contest.py               every row that has not been run
     python bench/speed/contest.py ROW ...       these rows, anew
-    python bench/speed/contest.py --write       only write the page
 
 The contestants of a row are processes of their own. They take turns, all others being
 stopped meanwhile, so that a noisy machine troubles them alike; what counts is the
 ratio within a round. Peers are run with one thread and with all cores, and the better
 one counts. Where they are is said by PEERS (a Python with what `bench/peers` requires),
-and by PUREJAXRL (a folder that holds the repository) and PUREJAXRL_PYTHON; a row whose
-peers are not there is left out.
+TIANSHOU (another, with its `tianshou.txt`), and PUREJAXRL (a folder that holds the
+repository) with PUREJAXRL_PYTHON; a row whose peers are not there is left out.
 
 Turns are kept in `bench/results/speed.jsonl`, the last run of a row counts.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -26,30 +26,29 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from page import kept, PAGE, page
-from rows import Row, ROWS
+from ledger import keep, kept, ROOT
+from rows import Row, ROWS, WAYS
 
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-KEPT = ROOT / "bench" / "results" / "speed.jsonl"
 CORES = len(os.sched_getaffinity(0))
 FILES = {"peira": "ours.py", "sb3": "sb3.py", "sbx": "sb3.py", "d3rlpy": "fit.py"}
-FILES |= {"purejaxrl": "purejax.py"}
-PACKAGES = {"sb3": "stable-baselines3", "sbx": "sbx-rl", "d3rlpy": "d3rlpy"}
+FILES |= {"purejaxrl": "purejax.py", "tianshou": "tian.py"}
+HOMES = {"purejaxrl": "PUREJAXRL_PYTHON", "tianshou": "TIANSHOU"}
+PACKAGES = ("stable-baselines3", "sbx-rl", "d3rlpy", "torch", "jax")
 ONE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 class Entry(NamedTuple):
-    """A library, and how it is run."""
+    """A library, and how it is run: on so many threads, or ours in one of `WAYS`."""
 
     library: str
     threads: int = CORES
-    overlap: bool = False
+    way: str = "peira"
 
     def __str__(self) -> str:
         if self.library == "peira":
-            return "peira, overlapped" if self.overlap else "peira"
+            return self.way
         return f"{self.library}, {self.threads} thread{'s' * (self.threads > 1)}"
 
 
@@ -61,7 +60,7 @@ class Contestant:
         env = dict(os.environ)
         python = sys.executable
         if entry.library == "peira":
-            settings |= {"overlap": True} if entry.overlap else {}
+            settings |= WAYS[entry.way]
         else:
             settings |= {"library": entry.library, "threads": entry.threads}
             env["OMP_NUM_THREADS"] = str(entry.threads)
@@ -82,11 +81,12 @@ class Contestant:
         self.ready = self.answer() | {"seconds": time.perf_counter() - began}
         self.process.send_signal(signal.SIGSTOP)
 
-    def ask(self, n: int) -> dict[str, float]:
+    def ask(self, n: int | str) -> dict[str, float]:
+        """A turn of so many steps or updates, or what else `turns.serve` is told."""
         self.go(n)
         return self.wait()
 
-    def go(self, n: int) -> None:
+    def go(self, n: int | str) -> None:
         """Begin a turn."""
         self.process.send_signal(signal.SIGCONT)
         assert self.process.stdin is not None
@@ -113,23 +113,32 @@ class Contestant:
 
 def home(library: str) -> str | None:
     """Its Python."""
-    return os.environ.get("PUREJAXRL_PYTHON" if library == "purejaxrl" else "PEERS")
+    return os.environ.get(HOMES.get(library, "PEERS"))
 
 
-def entries(row: Row) -> Iterator[Entry]:
-    for way in row.ours:
-        yield Entry("peira", overlap=way != "peira")
-    for library in row.targets:
+def away(libraries: Iterable[str]) -> list[str]:
+    """Those of the libraries that are not here."""
+    return [library for library in libraries if not home(library)]
+
+
+def entries(ours: Iterable[str], libraries: Iterable[str]) -> Iterator[Entry]:
+    for way in ours:
+        yield Entry("peira", way=way)
+    for library in libraries:
         yield Entry(library, CORES)
         if CORES > 1:
             yield Entry(library, 1)
+
+
+def peers(row: Row) -> list[str]:
+    return [library for library in row.targets if library not in WAYS]
 
 
 def run(row: Row) -> Iterator[dict[str, Any]]:
     """The contestants' turns, round by round; the first of each compiles."""
     contestants: list[Contestant] = []
     try:
-        for entry in entries(row):
+        for entry in entries(row.ours, peers(row)):
             contestants.append(Contestant(entry, row.settings))
             first = contestants[-1].ask(row.n)
             ready = contestants[-1].ready["seconds"]
@@ -143,44 +152,41 @@ def run(row: Row) -> Iterator[dict[str, Any]]:
             contestant.close()
 
 
-def keep(lines: Iterable[Mapping[str, Any]]) -> None:
-    with KEPT.open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
-
-
 def machine() -> dict[str, Any]:
     """What ran: processor, cores, versions."""
     cpu = Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2]
     about: dict[str, Any] = {"cpu": cpu.partition("\n")[0], "cores": CORES}
     ours = {name: metadata.version(name) for name in ("jax", "jaxlib", "mujoco")}
     about |= {"python": platform.python_version(), "ours": ours}
-    if python := os.environ.get("PEERS"):
-        code = (
-            "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
-        )
-        names = [*PACKAGES.values(), "torch", "jax"]
-        versions = subprocess.check_output([python, "-c", code, *names], text=True)
-        about["peers"] = dict(zip(names, versions.split(), strict=True))
+    if python := home("sb3"):
+        about["peers"] = versions(python, PACKAGES)
+    if python := home("tianshou"):
+        about["peers"] = about.get("peers", {}) | versions(python, ["tianshou"])
     return about
 
 
-def main(words: list[str]) -> None:
-    wanted = [w for w in words if w != "--write"]
-    if unknown := [w for w in wanted if w not in ROWS]:
-        sys.exit(f"unknown row {unknown[0]}; known: {', '.join(ROWS)}")
+def versions(python: str, packages: Iterable[str]) -> dict[str, str]:
+    code = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
+    said = subprocess.check_output([python, "-c", code, *packages], text=True)
+    return dict(zip(packages, said.split(), strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    names = parser.parse_args().rows
+    if unknown := [name for name in names if name not in ROWS]:
+        parser.error(f"unknown row {unknown[0]}; known: {', '.join(ROWS)}")
     done = {line["row"] for line in kept("speed")}
-    if "--write" not in words:
-        for name in wanted or [name for name in ROWS if name not in done]:
-            if away := [x for x in ROWS[name].targets if not home(x)]:
-                print(f"{name}: left out, because {away[0]} is not here")
-                continue
-            lines = list(run(ROWS[name]))
-            about = {"row": name, "n": ROWS[name].n, "machine": machine()}
-            keep([about | {"turns": lines}])
-            print(name, "done", flush=True)
-            PAGE.write_text(page(kept("speed")))
-    PAGE.write_text(page(kept("speed")))
+    for name in names or [name for name in ROWS if name not in done]:
+        if missing := away(peers(ROWS[name])):
+            print(f"{name}: left out, because {missing[0]} is not here")
+            continue
+        turns = list(run(ROWS[name]))
+        about = {"row": name, "n": ROWS[name].n, "machine": machine()}
+        keep("speed", about | {"turns": turns})
+        print(name, "done", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,7 +1,8 @@
 """What is compared: every setting that both sides are given.
 
 `n` is how many steps or updates make a turn, the same for all contestants of a row.
-A target is the smallest ratio to that library, each given its best number of threads.
+A target is the smallest ratio to that library, each given its best number of threads,
+or to another way to run our side; None where only the ratio is of interest.
 """
 
 import dataclasses
@@ -17,12 +18,21 @@ class Row:
     unit: str
     n: int
     settings: Mapping[str, Any]
-    targets: Mapping[str, float]
+    targets: Mapping[str, float | None]
     rounds: int = 11
     ours: tuple[str, ...] = ("peira",)
-    """Ways to run our side; the first is the one that the targets are about."""
+    """Of `WAYS`; the first is the one that the targets are about."""
 
 
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "peira": {},
+    "peira, overlapped": {"overlap": True},
+    "peira, Gymnasium": {"backend": "gymnasium"},
+    "peira, uniform": {"prioritised": False},
+}
+"""How to run our side, and what is then set otherwise."""
+NAMES = {"sb3": "SB3", "sbx": "SBX", "d3rlpy": "d3rlpy", "purejaxrl": "PureJaxRL"}
+NAMES |= {"tianshou": "Tianshou", "peira, uniform": "Peira, uniform"}
 STEPS, UPDATES = "environment steps", "updates"
 REPLAY = {"hidden": [256, 256], "batch": 256, "capacity": 100_000, "warmup": 1_000}
 CHEETAH = {"env": "HalfCheetah-v5", **REPLAY}
@@ -34,6 +44,14 @@ SCRIPT |= {"entropy_cost": 0.01, "value_cost": 0.5, "max_gradient": 0.5, "clip":
 # Of the Zoo's tuned DQN: network, batch, and 128 updates after every 256 steps.
 BATCHED = {"hidden": [256, 256], "batch": 64, "every": 2, "block": 256}
 BATCHED |= {"capacity": 100_000, "warmup": 1_000}
+TIANSHOU = BATCHED | {"n": 1, "target_every": 10, "learning_rate": 2.3e-3}
+# Of the Nature paper, but for the size of the replay.
+PIXELS = {"env": "ALE/Pong-v5", "hidden": [], "batch": 32, "every": 4, "block": 4}
+PIXELS |= {"n": 1, "target_every": 2_500, "capacity": 10_000, "warmup": 1_000}
+PIXELS |= {"learning_rate": 1e-4}
+# Filled before the first turn.
+MILLION = {"env": "CartPole-v1", "hidden": [128, 128], "batch": 128, "every": 1}
+MILLION |= {"block": 128, "capacity": 1_000_000, "warmup": 1_000_000}
 DATA = {"data": "datasets/halfcheetah-random", "hidden": [256, 256], "batch": 256}
 TOKENS = {"algorithm": "dt", "data": DATA["data"], "batch": 64, "context": 20}
 TOKENS |= {"width": 128, "layers": 3, "heads": 1}
@@ -102,6 +120,30 @@ ROWS = {
             {"algorithm": "dqn", "env": "CartPole-v1", **BATCHED, **HOSTED},
             {"sbx": 1.2, "sb3": 2.0},
             ours=OURS,
+        ),
+        Row(
+            "dqn CartPole-v1, Gymnasium, one-step",
+            STEPS,
+            256 * 16,
+            {"algorithm": "dqn", "env": "CartPole-v1", **TIANSHOU, **HOSTED},
+            {"tianshou": None},
+            ours=OURS,
+        ),
+        Row(
+            "dqn ALE/Pong-v5",
+            STEPS,
+            400,
+            {"algorithm": "dqn", **PIXELS, **HOSTED},
+            {"sb3": 1.3},
+            ours=OURS,
+        ),
+        Row(
+            "dqn, prioritised replay of 1M",
+            UPDATES,
+            128 * 20,
+            {"algorithm": "dqn", **MILLION, "prioritised": True, "backend": "jax"},
+            {"peira, uniform": 1 / 1.15},
+            ours=("peira", "peira, uniform"),
         ),
         fit("bc", 600, 4.0, standardise=False),
         fit("td3-bc", 400, 2.5),
