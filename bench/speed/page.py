@@ -1,24 +1,26 @@
-"""`docs/benchmarks.md` and its pictures, from the rows of `bench/results`."""
+"""Write `docs/benchmarks.md` and its pictures from the rows of `bench/results`.
 
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+    python bench/speed/page.py
+
+What has not been measured is named there.
+"""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from rows import Row, ROWS
-from scipy.stats import quantile_test
+import pictures
+from ledger import kept, ROOT
+from measured import curves, median, quickest, raced, Result, results, Runs
+from rows import NAMES, ROWS
 
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
-NAMES = {"sb3": "SB3", "sbx": "SBX", "purejaxrl": "PureJaxRL"}
 
 INTRODUCTION = """# Benchmarks
 
-Written by `bench/speed/contest.py`; `make bench` measures what is missing. The same
+Written by `bench/speed/page.py`; `make bench` measures what is missing. The same
 task, networks, batches and updates per step for all, in one process each, taking turns
 of as many steps or updates while the others are stopped. What counts is the ratio
 within a round: the median of all rounds, with an interval for it of 95 % or more from
@@ -28,80 +30,20 @@ counts.
 MET = {True: "yes", False: "**no**"}
 
 
-class Median(NamedTuple):
-    """A median and the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
-
-
-def kept(name: str) -> list[dict[str, Any]]:
-    """The rows of a file of results; none where there is none yet."""
-    path = RESULTS / f"{name}.jsonl"
-    return list(map(json.loads, path.read_text().splitlines())) if path.exists() else []
-
-
-def median(x: Float[np.ndarray, " n"]) -> Median:
-    """With an interval that holds whatever the distribution is."""
-    ends = quantile_test(x, p=0.5).confidence_interval(0.95)
-    return Median(float(np.median(x)), float(ends.low), float(ends.high))
-
-
-class Result(NamedTuple):
-    """One row as it was run."""
-
-    row: Row
-    machine: Mapping[str, Any]
-    seconds: Mapping[str, Float[np.ndarray, " round"]]
-    """Of every turn, by who took it."""
-    ready: Mapping[str, float]
-    first: Mapping[str, float]
-    mib: Mapping[str, float]
-
-    @classmethod
-    def of(cls, line: Mapping[str, Any]) -> "Result":
-        seconds: dict[str, list[float]] = {}
-        starts = [turn for turn in line["turns"] if "ready" in turn]
-        turns = [turn for turn in line["turns"] if "round" in turn]
-        for turn in turns:
-            seconds.setdefault(turn["entry"], []).append(turn["seconds"])
-        return cls(
-            ROWS[line["row"]],
-            line["machine"],
-            {entry: np.array(x) for entry, x in seconds.items()},
-            {turn["entry"]: turn["ready"] for turn in starts},
-            {turn["entry"]: turn["first"] for turn in starts},
-            {turn["entry"]: turn["mib"] for turn in turns},
-        )
-
-    def rate(self, entry: str) -> float:
-        """Per second."""
-        return self.row.n / float(np.median(self.seconds[entry]))
-
-    def best(self, library: str) -> str:
-        """The faster of its entries."""
-        own = [entry for entry in self.seconds if entry.startswith(library + ",")]
-        return max(own, key=self.rate)
-
-    def against(self, entry: str, ours: str = "peira") -> Median:
-        """How many times as fast ours is."""
-        return median(self.seconds[entry] / self.seconds[ours])
-
-
-def page(lines: list[dict[str, Any]]) -> str:
-    last = {line["row"]: Result.of(line) for line in lines if line["row"] in ROWS}
-    results = [last[name] for name in ROWS if name in last]
-    parts = [INTRODUCTION, *map(about, results[-1:]), "## Beside peers\n"]
-    parts += ["\n".join(beside(results)) + "\n"]
-    missing = [name for name in ROWS if name not in last]
-    if missing:
-        parts.append(f"Not run yet: {', '.join(missing)}.\n")
-    parts += ["## Starting, and memory\n", "\n".join(starting(results)) + "\n"]
+def page() -> str:
+    """The whole of it."""
+    done = results(kept("speed"))
+    parts = [INTRODUCTION, *map(about, done[-1:])]
+    if done:
+        parts += ["## Beside peers\n", picture(pictures.RATIOS, RATIOS)]
+        parts += ["\n".join(beside(done)) + "\n"]
+    ran = {result.row.name for result in done}
+    if missing := [name for name in ROWS if name not in ran]:
+        parts.append("Not run yet:\n\n" + "".join(f"- {name}\n" for name in missing))
+    if done:
+        parts += ["## Starting, and memory\n", "\n".join(starting(done)) + "\n"]
     for name, title, table in (
+        ("reach", REACH, reach),
         ("start", START, start),
         ("roof", ROOF, roof),
         ("latency", LATENCY, latency),
@@ -110,6 +52,10 @@ def page(lines: list[dict[str, Any]]) -> str:
         if lines := kept(name):
             parts += [title, "\n".join(table(lines)) + "\n"]
     return "\n".join(parts)
+
+
+def picture(name: str, what: str) -> str:
+    return f"![{what}](assets/{name})\n"
 
 
 def about(result: Result) -> str:
@@ -125,38 +71,85 @@ def about(result: Result) -> str:
     )
 
 
-def beside(results: list[Result]) -> Iterator[str]:
+RATIOS = "How many times as fast as each peer, with intervals, beside what is asked"
+
+
+def beside(done: list[Result]) -> Iterator[str]:
     yield "| Work | per second | Peira | Peer | | times as fast | asked | reached |"
     yield "|---|---|---|---|---|---|---|---|"
-    for result in results:
-        for library, target in result.row.targets.items():
+    for result in done:
+        row = result.row
+        for library, target in row.targets.items():
             entry = result.best(library)
-            ratio = result.against(entry)
-            name, _, threads = entry.partition(", ")
+            who, ratio = entry.replace(library, NAMES[library]), result.against(entry)
+            asked = "| | |" if target is None else f"| {target:.3g} | "
+            asked += "" if target is None else f"{MET[ratio.value >= target]} |"
             yield (
-                f"| {result.row.name} | {result.row.unit} | "
-                f"{result.rate('peira'):,.0f} | {NAMES.get(name, name)}, {threads} | "
-                f"{result.rate(entry):,.1f} | {ratio} | {target:g} | "
-                f"{MET[ratio.value >= target]} |"
+                f"| {row.name} | {row.unit} | {result.rate('peira'):,.0f} | "
+                f"{who} | {result.rate(entry):,.1f} | "
+                f"{ratio} {asked}"
             )
-        for entry in result.row.ours[1:]:
-            ratio = result.against("peira", entry)
-            yield (
-                f"| {result.row.name} | {result.row.unit} | {result.rate(entry):,.0f} "
-                f"(`--overlap`) | Peira | {result.rate('peira'):,.0f} | {ratio} | | |"
-            )
+        for entry in row.ours[1:]:
+            if entry not in row.targets:
+                ratio, way = result.against("peira", entry), entry.partition(", ")[2]
+                yield (
+                    f"| {row.name} | {row.unit} | {result.rate(entry):,.0f} ({way}) "
+                    f"| Peira | {result.rate('peira'):,.0f} | {ratio} | | |"
+                )
 
 
-def starting(results: list[Result]) -> Iterator[str]:
+def starting(done: list[Result]) -> Iterator[str]:
     yield "| Work | who | ready after | first turn | later turns | most memory |"
     yield "|---|---|---|---|---|---|"
-    for result in results:
+    for result in done:
         for entry, seconds in result.seconds.items():
             yield (
                 f"| {result.row.name} | {entry} | {result.ready[entry]:.1f} s | "
                 f"{result.first[entry]:.1f} s | {np.median(seconds):.2f} s | "
                 f"{result.mib[entry]:,.0f} MiB |"
             )
+
+
+REACH = """## Until a policy is good
+
+Seconds from the start of the process (importing, compiling and judging counted) until
+the mean return of the greedy policy over 20 episodes was as high as asked, seed by
+seed, with the same settings for all; who was not there at the last step never was.
+Times as fast: the median of the ratios of equal seeds, and the lowest and highest.
+
+"""
+
+
+def reach(lines: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| Work | Return | Who | reached | seconds | steps | Peira is times as fast |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, line in {line["race"]: line for line in lines}.items():
+        runs = raced(line)
+        for entry, run in runs.items():
+            of = f"{run.reached} of {len(run.seconds)}"
+            yield (
+                f"| {name} | {line['goal']:g} | {entry} | {of} | {each(run.seconds)} | "
+                f"{each(run.steps)} | {sooner(entry, runs)} |"
+            )
+
+
+def each(x: np.ndarray) -> str:
+    """Number by number; a dash for what never was."""
+    return ", ".join(f"{v:,.0f}" if np.isfinite(v) else "-" for v in x)
+
+
+def sooner(entry: str, runs: dict[str, Runs]) -> str:
+    """Our ratio to a library's quickest entry; nothing for its others and for ours."""
+    library = entry.partition(", ")[0]
+    if library == "peira" or quickest(library, runs) != entry:
+        return ""
+    ours, theirs = runs["peira"].seconds, runs[entry].seconds
+    if not np.isfinite(ours).all():
+        return "-"  # a seed of ours never was there
+    ratios = theirs / ours
+    more = lambda x: f"{x:.1f}" if np.isfinite(x) else "∞"
+    ends = f"{more(ratios.min())}, {more(ratios.max())}"
+    return f"{more(float(np.median(ratios)))} ({ends})"
 
 
 START = """## From the shell to the first update
@@ -219,32 +212,38 @@ def latency(lines: list[dict[str, Any]]) -> Iterator[str]:
         yield f"| {name} | {median(often)} | {median(seldom)} |"
 
 
-SCALING = """## Scaling
+SCALING = f"""## Scaling
 
 Medians of a second, by points that take turns. Seeds in one program are beside as many
 processes at the same time; what is counted is all of their steps or updates together.
 
-"""
+{picture(pictures.SCALING, "Steps or updates per second over what is varied")}"""
 
 
 def scaling(lines: list[dict[str, Any]]) -> Iterator[str]:
     yield "| What | Axis | At | Per second | Beside the first |"
     yield "|---|---|---|---|---|"
-    last = {line["curve"]: line for line in lines}
-    for name, line in last.items():
-        spent: dict[tuple[str, float], list[float]] = {}
-        work: dict[tuple[str, float], float] = {}
-        for turn in line["turns"]:
-            point = turn["label"], turn["x"]
-            spent.setdefault(point, []).append(turn["seconds"])
-            many = turn["x"] if line["axis"] == "seeds" else 1
-            work[point] = turn["n"] * many
-        first = next(iter(spent))
-        base = np.array(spent[first]) / work[first]
-        for point, seconds in spent.items():
-            each = np.array(seconds) / work[point]
-            label, x = point
-            yield (
-                f"| {name}{', ' * bool(label)}{label} | {line['axis']} | {x:,g} | "
-                f"{1 / np.median(each):,.0f} {line['unit']} | {median(base / each)} |"
-            )
+    for name, line in {line["curve"]: line for line in lines}.items():
+        found = curves(line)
+        base = next(iter(next(iter(found.values())).values()))
+        for label, points in found.items():
+            for x, spent in points.items():
+                yield (
+                    f"| {name}{', ' * bool(label)}{label} | {line['axis']} | {x:,g} | "
+                    f"{1 / np.median(spent):,.0f} {line['unit']} | "
+                    f"{median(base / spent)} |"
+                )
+
+
+def write() -> None:
+    """The page, and the pictures that it shows."""
+    if done := results(kept("speed")):
+        pictures.ratios(done)
+    if lines := kept("scaling"):
+        pictures.scaling(lines)
+    PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
+    write()
