@@ -1,6 +1,6 @@
 # make demo   set up, then train PPO on CartPole: the whole journey in one command
 # make test   set up, then everything CI checks
-# make bench  how fast, beside peers (with an environment of their own; half an hour)
+# make bench  how fast, beside peers (with an environment of their own; hours)
 # make learn  the long runs behind docs/results.md, coverage and the studies (hours)
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,13 +24,16 @@ learn: .venv/dev
 	$(BIN)/python bench/offline.py
 	$(BIN)/python bench/studies.py
 
+bench: export PEERS = $(CURDIR)/.venv-peers/bin/python
 bench: .venv/dev .venv-peers/made
 	test -d datasets/halfcheetah-random || $(BIN)/peira data build halfcheetah-random --out datasets
-	PEERS=.venv-peers/bin/python $(BIN)/python bench/speed/start.py
+	$(BIN)/python bench/speed/start.py
 	$(BIN)/python bench/speed/roof.py
 	$(BIN)/python bench/speed/latency.py
 	$(BIN)/python bench/speed/scaling.py
-	PEERS=.venv-peers/bin/python $(BIN)/python bench/speed/contest.py
+	$(BIN)/python bench/speed/contest.py
+	$(BIN)/python bench/speed/reach.py
+	$(BIN)/python bench/speed/page.py
 
 .venv-peers/made: bench/peers/requirements.txt bench/peers/d3rlpy.txt
 	$(PYTHON) -m venv .venv-peers

@@ -7,8 +7,8 @@ The contestants of a row are processes of their own. They take turns, all others
 stopped meanwhile, so that a noisy machine troubles them alike; what counts is the
 ratio within a round. Peers are run with one thread and with all cores, and the better
 one counts. Where they are is said by PEERS (a Python with what `bench/peers` requires),
-TIANSHOU (another, with its `tianshou.txt`), and PUREJAXRL (a folder that holds the
-repository) with PUREJAXRL_PYTHON; a row whose peers are not there is left out.
+and by PUREJAXRL (a folder that holds the repository) and PUREJAXRL_PYTHON; a row whose
+peers are not there is left out.
 
 Turns are kept in `bench/results/speed.jsonl`, the last run of a row counts.
 """
@@ -33,8 +33,7 @@ from rows import Row, ROWS, WAYS
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 FILES = {"peira": "ours.py", "sb3": "sb3.py", "sbx": "sb3.py", "d3rlpy": "fit.py"}
-FILES |= {"purejaxrl": "purejax.py", "tianshou": "tian.py"}
-HOMES = {"purejaxrl": "PUREJAXRL_PYTHON", "tianshou": "TIANSHOU"}
+FILES |= {"purejaxrl": "purejax.py"}
 PACKAGES = ("stable-baselines3", "sbx-rl", "d3rlpy", "torch", "jax")
 ONE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
@@ -113,7 +112,7 @@ class Contestant:
 
 def home(library: str) -> str | None:
     """Its Python."""
-    return os.environ.get(HOMES.get(library, "PEERS"))
+    return os.environ.get("PUREJAXRL_PYTHON" if library == "purejaxrl" else "PEERS")
 
 
 def away(libraries: Iterable[str]) -> list[str]:
@@ -160,8 +159,6 @@ def machine() -> dict[str, Any]:
     about |= {"python": platform.python_version(), "ours": ours}
     if python := home("sb3"):
         about["peers"] = versions(python, PACKAGES)
-    if python := home("tianshou"):
-        about["peers"] = about.get("peers", {}) | versions(python, ["tianshou"])
     return about
 
 

@@ -82,12 +82,10 @@ def beside(done: list[Result]) -> Iterator[str]:
         for library, target in row.targets.items():
             entry = result.best(library)
             who, ratio = entry.replace(library, NAMES[library]), result.against(entry)
-            asked = "| | |" if target is None else f"| {target:.3g} | "
-            asked += "" if target is None else f"{MET[ratio.value >= target]} |"
             yield (
                 f"| {row.name} | {row.unit} | {result.rate('peira'):,.0f} | "
                 f"{who} | {result.rate(entry):,.1f} | "
-                f"{ratio} {asked}"
+                f"{ratio} | {target:.3g} | {MET[ratio.value >= target]} |"
             )
         for entry in row.ours[1:]:
             if entry not in row.targets:

@@ -47,12 +47,10 @@ def ratios(done: list[Result]) -> None:
         figure = Figure(figsize=(7.5, 0.8 + 0.28 * len(found)), layout="constrained")
         axes = figure.subplots()
         for y, (_, ratio, target) in enumerate(found):
-            met = target is None or ratio.value >= target
-            colour = BLUE if met else ORANGE
+            colour = BLUE if ratio.value >= target else ORANGE
             axes.plot([ratio.low, ratio.high], [y, y], color=colour, linewidth=2)
             axes.plot(ratio.value, y, "o", color=colour, markersize=5)
-            if target is not None:
-                axes.plot(target, y, "|", color=GREY, markersize=13, markeredgewidth=2)
+            axes.plot(target, y, "|", color=GREY, markersize=13, markeredgewidth=2)
         axes.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_yticks(range(len(found)), [label for label, _, _ in found])
         axes.invert_yaxis()
