@@ -20,6 +20,7 @@ from peira.nets import (
     orthogonal,
     PlainCNN,
 )
+from peira.nets.blocks import as_it_is, by_patches
 
 
 def frames(*shape):
@@ -80,6 +81,22 @@ def test_conv_is_the_sum_over_its_window(key):
             patch = x[2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
             wanted = np.tensordot(patch, net.weight, 3) + net.bias
             np.testing.assert_allclose(got[i, j], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize(("window", "stride"), [(8, 4), (4, 2), (3, 1), (5, 2), (2, 3)])
+def test_patches_give_the_convolution_and_its_gradient(window, stride, padding):
+    x = jr.normal(jr.key(0), (13, 16, 3))
+    weight = jr.normal(jr.key(1), (window, window, 3, 4))
+    both = [
+        jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(x, weight)
+        for loss in (
+            lambda x, w: jnp.sin(by_patches(x, w, stride, padding)).sum(),
+            lambda x, w: jnp.sin(as_it_is(x, w, stride, padding)).sum(),
+        )
+    ]
+    assert by_patches(x, weight, stride, padding).ndim == 3
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), *both)
 
 
 def test_sizes_of_the_networks_for_images(key):
