@@ -202,7 +202,7 @@ ACT = {
     "sac-discrete": ("sac-discrete", PROBLEMS["masked"], {}),
     "dt": ("dt", PROBLEMS["box"], SHORT),
     "dt-masked": ("dt", PROBLEMS["masked"], SHORT),
-    "dt-image": ("dt", PROBLEMS["image"], SHORT),
+    "dt-image": ("dt", PROBLEMS["image-box"], SHORT),
 }
 
 
