@@ -293,17 +293,17 @@ def test_what_is_asked_for_is_achieved():
 
 def lamps(rng, n):
     """Noisy images with a lamp at the left (0) or at the right (1), and where it is."""
-    side, row = rng.integers(0, 2, n), rng.integers(0, 4, n)
-    seen = rng.integers(0, 150, (n, 4, 6, 1))
-    seen[np.arange(n), row, 1 + 3 * side] = 255
+    side, row = rng.integers(0, 2, n), rng.integers(0, 3, n)
+    seen = rng.integers(0, 60, (n, 3, 4, 1))
+    seen[np.arange(n), row, 3 * side] = 255
     return seen.astype(np.uint8), side
 
 
 def test_what_is_right_is_read_off_an_image_and_done_as_often_as_asked():
     """The side of the lamp pays 1, the other nothing; the data choose by chance. So
     the image alone tells what pays, and what is left of the return whether to do it."""
-    rng, n = np.random.default_rng(0), 3
-    dark = np.zeros((4, 6, 1), np.uint8)
+    rng, n = np.random.default_rng(0), 2
+    dark = np.zeros((3, 4, 1), np.uint8)
     spec = Spec(Box(dark, dark + 255), Discrete(2))
     walks = []
     for _ in range(400):
@@ -318,7 +318,7 @@ def test_what_is_right_is_read_off_an_image_and_done_as_often_as_asked():
 
     asked = np.arange(200, dtype="f4") % (n + 1)
     seen, side = lamps(rng, 200 * n)
-    found = achieved(asked, seen.reshape(200, n, 4, 6, 1), side.reshape(200, n))
+    found = achieved(asked, seen.reshape(200, n, 3, 4, 1), side.reshape(200, n))
     assert (np.asarray(found) == asked).mean() > 0.95
 
 
