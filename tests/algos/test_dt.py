@@ -264,28 +264,62 @@ def asking(state, asked):
     return eqx.tree_at(lambda s: s.target, state, jnp.float32(asked))
 
 
+def earned(state, asked, obs, pay):
+    """The return of an episode that shows these observations, asked for a return;
+    `pay` says what an action earns at a step."""
+    policy = LEARNING.policy(asking(state, asked))
+
+    def step(now, i):
+        carry, reward, first = now
+        t = TimeStep(obs[i], reward, first)
+        action, carry, _ = policy(carry, t, key=jr.key(0), explore=False)
+        reward = jnp.float32(pay(i, action))
+        return (carry, reward, jnp.array(False)), reward
+
+    start = (policy.begin(), jnp.float32(0), jnp.array(True))
+    return jax.lax.scan(step, start, jnp.arange(len(obs)))[1].sum()
+
+
 def test_what_is_asked_for_is_achieved():
     """Every step of an episode does and pays the same, one of some levels."""
     data = rates((0.0, 0.25, 0.5, 0.75, 1.0), length=6)
     state = fit(LEARNING, data, 400)
-    clock = np.linspace(0, 1, 7, dtype="f4")[:-1, None]
+    clock = jnp.linspace(0, 1, 7)[:-1, None]
+    itself = lambda i, action: action[0]
+    achieved = jax.jit(jax.vmap(lambda asked: earned(state, asked, clock, itself)))
+    asked = np.array([0.0, 1.5, 3.0, 4.5, 6.0], "f4")
+    np.testing.assert_allclose(achieved(asked), asked, atol=0.4)
+
+
+def lamps(rng, n):
+    """Noisy images with a lamp at the left (0) or at the right (1), and where it is."""
+    side, row = rng.integers(0, 2, n), rng.integers(0, 3, n)
+    seen = rng.integers(0, 60, (n, 3, 4, 1))
+    seen[np.arange(n), row, 3 * side] = 255
+    return seen.astype(np.uint8), side
+
+
+def test_what_is_right_is_read_off_an_image_and_done_as_often_as_asked():
+    """The side of the lamp pays 1, the other nothing; the data choose by chance. So
+    the image alone tells what pays, and what is left of the return whether to do it."""
+    rng, n = np.random.default_rng(0), 2
+    dark = np.zeros((3, 4, 1), np.uint8)
+    spec = Spec(Box(dark, dark + 255), Discrete(2))
+    walks = []
+    for _ in range(400):
+        (seen, side), action = lamps(rng, n + 1), rng.integers(0, 2, n)
+        walks.append((seen, action, action == side[:-1], True))
+    state = fit(LEARNING, dataset(spec, walks), 300)
 
     @jax.jit
     @jax.vmap
-    def achieved(asked):
-        policy = LEARNING.policy(asking(state, asked))
+    def achieved(asked, seen, side):
+        return earned(state, asked, seen, lambda i, action: action == side[i])
 
-        def step(now, obs):
-            carry, reward, first = now
-            t = TimeStep(obs, reward, first)
-            action, carry, _ = policy(carry, t, key=jr.key(0), explore=False)
-            return (carry, action[0], jnp.array(False)), action[0]
-
-        start = (policy.begin(), jnp.float32(0), jnp.array(True))
-        return jax.lax.scan(step, start, clock)[1].sum()
-
-    asked = np.array([0.0, 1.5, 3.0, 4.5, 6.0], "f4")
-    np.testing.assert_allclose(achieved(asked), asked, atol=0.4)
+    asked = np.arange(200, dtype="f4") % (n + 1)
+    seen, side = lamps(rng, 200 * n)
+    found = achieved(asked, seen.reshape(200, n, 3, 4, 1), side.reshape(200, n))
+    assert (np.asarray(found) == asked).mean() > 0.95
 
 
 def test_what_was_never_seen_is_warned_of():

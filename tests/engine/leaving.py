@@ -1,5 +1,6 @@
 """Policies worth exporting: far from where they begin, with memory, with ties."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -38,7 +39,10 @@ GRID = Spec(box(-1, 1, 2, 3), box(-1, 1, 3))
 def lively(name: str, spec: Spec, **changes: Any) -> tuple[Policy, Algorithm]:
     """A policy of an algorithm in which no array is what it begins with; and the
     algorithm."""
-    algorithm = algos.get(name)(**({"hidden": (8,)} | changes))
+    cls = algos.get(name)
+    fields = [f.name for f in dataclasses.fields(cls)]
+    narrow = {"hidden": (8,)} if "hidden" in fields else {}
+    algorithm = cls(**narrow | changes)
     rng = np.random.default_rng(0)
 
     def some(x: jax.ShapeDtypeStruct) -> Array:

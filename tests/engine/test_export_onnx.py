@@ -71,6 +71,8 @@ OPERATIONS = {  # of a grid of 2 x 3 numbers between -1 and 1
     "not": lambda x: ~(x > 0),
     "pow": lambda x: (x + 2) ** 1.5,
     "prod": lambda x: x.prod(axis=1),
+    "put": lambda x: x.at[-1].set(2 * x[0]),
+    "put flags": lambda x: (x > 0).at[:, 1].set(x[:, 0] > 0.2),
     "remainder": lambda x: jnp.mod(5 * x, 2.0),
     "reshape": lambda x: x.reshape(3, 2),
     "rev": lambda x: lax.rev(x, (1, 0)),
@@ -90,6 +92,7 @@ OPERATIONS = {  # of a grid of 2 x 3 numbers between -1 and 1
     "transpose": lambda x: x.T,
     "unstack": lambda x: jnp.unstack(x, axis=0)[1],
     "where": lambda x: jnp.where(x > 0, x, jnp.arange(3.0)[None]),
+    "where flags": lambda x: jnp.where(x > 0, x < 0.5, x > -0.5),
 }
 
 
@@ -146,6 +149,7 @@ def test_images_are_read_alike():
 
 REFUSED = {
     "sort": lambda x: jnp.sort(x, axis=1),
+    "scatter": lambda x: x.at[x.argmin(axis=0)].set(0.0),
     "scan": lambda x: lax.scan(lambda c, y: (c + y, c), jnp.zeros(3), x)[1],
     "while": lambda x: lax.while_loop(lambda v: v.sum() < 9, lambda v: v + 1, x),
     "atan2": lambda x: jnp.arctan2(x, x + 3),
@@ -179,6 +183,7 @@ def test_what_nothing_depends_on_is_not_written():
     assert not any("critic" in name for name in names)
 
 
+SHORT = {"context": 3, "width": 8, "layers": 2, "heads": 2}
 ACT = {
     "ppo": ("ppo", Spec(MIXED, SKEWED.action), {}),
     "ppo-masked": ("ppo", Spec(MIXED, MultiDiscrete((2, 3)), masked=True), {}),
@@ -195,6 +200,9 @@ ACT = {
     "td3": ("td3", SKEWED, {}),
     "sac": ("sac", PROBLEMS["image-box"], {}),
     "sac-discrete": ("sac-discrete", PROBLEMS["masked"], {}),
+    "dt": ("dt", PROBLEMS["box"], SHORT),
+    "dt-masked": ("dt", PROBLEMS["masked"], SHORT),
+    "dt-image": ("dt", PROBLEMS["image-box"], SHORT),
 }
 
 
@@ -207,13 +215,21 @@ def test_a_policy_acts_alike(case):
     assert (found.drawn, found.recorded) == (96, 0)
     assert found.ties == 0
     t = next(parity.drawn(spec))
-    assert len(np.unique(run(policy.feed(t))["action"], axis=0)) > 1
+    assert len(np.unique(run(policy.feed(t) | policy.start(32))["action"], axis=0)) > 1
 
 
-def test_memory_leaves_home_with_its_policy():
+REMEMBERING = {
+    "by hand": (memory, SKEWED),
+    "dt": (lambda: lively("dt", PROBLEMS["box"], **SHORT)[0], PROBLEMS["box"]),
+}
+
+
+@pytest.mark.parametrize("case", REMEMBERING)
+def test_memory_leaves_home_with_its_policy(case):
     """Carried by hand from step to step, as one does elsewhere; an episode opens on the
     way. The file itself says what to begin with."""
-    policy = greedy(memory(), SKEWED)
+    make, spec = REMEMBERING[case]
+    policy = greedy(make(), spec)
     file = model(policy, {"begin": {k: x.tolist() for k, x in policy.begin.items()}})
     assert compare(policy, runner(file), (), tolerance=1e-5).error < 1e-5
     session = onnxruntime.InferenceSession(file)
@@ -221,7 +237,7 @@ def test_memory_leaves_home_with_its_policy():
     kinds = {port.name: port.dtype for port in policy.inputs}
     theirs = {k: np.array([x], kinds[k]) for k, x in said["begin"].items()}
     ours, call, rng = policy.start(1), jax.jit(policy), np.random.default_rng(1)
-    names = [x.name for x in session.get_outputs()]
+    names, done = [x.name for x in session.get_outputs()], []
     for step in range(12):
         t = {
             "obs": rng.normal(size=(1, 3)).astype(np.float32),
@@ -233,4 +249,11 @@ def test_memory_leaves_home_with_its_policy():
         np.testing.assert_allclose(made["action"], wanted["action"], atol=1e-5)
         ours = {k: wanted[f"next_{k}"] for k in ours}
         theirs = {k: made[f"next_{k}"] for k in theirs}
-    assert made["next_carry.steps"] == 3 + 12
+        done.append(made["action"])
+    assert np.ptp(done, axis=0).min() > 0.01
+    for k, x in ours.items():
+        np.testing.assert_allclose(theirs[k], x, atol=1e-5)
+    if case == "by hand":
+        assert made["next_carry.steps"] == 3 + 12
+    else:
+        assert made["next_carry.time"].tolist() == [[2, 3, 4]]

@@ -2,6 +2,7 @@
 
 from .autoregressive import Autoregressive
 from .blocks import Activation, Conv, Ensemble, Impala, LayerNorm, Linear, MLP, PlainCNN
+from .decoder import Decoder
 from .diffusion import UNet
 from .dropout import dropped, silenced
 from .encode import Encoder, Vision
@@ -17,6 +18,7 @@ __all__ = [
     "Autoregressive",
     "Cache",
     "Conv",
+    "Decoder",
     "Encoder",
     "Ensemble",
     "Impala",

@@ -86,10 +86,7 @@ class Block(eqx.Module):
     ) -> Float[Array, "asking width"]:
         """What becomes of tokens that have looked at others."""
         k_look, k_seen, k_wide = parts(key, 3)
-        logits = jnp.einsum("qhd,khd->hqk", query, keys) * query.shape[-1] ** -0.5
-        look = jax.nn.softmax(jnp.where(visible[None], logits, NEVER))
-        look = silenced(look, rate=rate, key=k_look)
-        found = jnp.einsum("hqk,khd->qhd", look, values).reshape(x.shape)
+        found = attended(query, keys, values, visible, rate=rate, key=k_look)
         x = x + silenced(jax.vmap(self.seen)(found), rate=rate, key=k_seen)
         thought = jax.vmap(self.think)(x)
         return x + silenced(thought, rate=rate, key=k_wide)
@@ -116,12 +113,7 @@ class Transformer(eqx.Module):
         activation: Activation = jax.nn.gelu,
     ):
         """Raises `BadConfig` unless the heads share the width evenly."""
-        if width % heads or (rotary and width // heads % 2):
-            pairs = " of even width" if rotary else ""
-            raise BadConfig(
-                f"a transformer {width} wide has no {heads} equal heads{pairs}: choose "
-                f"a width that is a multiple of {(1 + rotary) * heads}"
-            )
+        check_heads(width, heads, rotary=rotary)
         make = lambda i: Block(
             width, heads, rotary, activation, key=fold(key, "block", i)
         )
@@ -190,6 +182,22 @@ class Transformer(eqx.Module):
         return jax.vmap(self.norm)(x), cache
 
 
+def attended(
+    query: Float[Array, "asking head dim"],
+    keys: Heads,
+    values: Heads,
+    visible: Bool[Array, "asking time"],
+    *,
+    rate: Rate,
+    key: Key | None,
+) -> Float[Array, "asking width"]:
+    """What tokens find where they look, all heads side by side."""
+    logits = jnp.einsum("qhd,khd->hqk", query, keys) * query.shape[-1] ** -0.5
+    look = jax.nn.softmax(jnp.where(visible[None], logits, NEVER))
+    look = silenced(look, rate=rate, key=key)
+    return jnp.einsum("hqk,khd->qhd", look, values).reshape(len(query), -1)
+
+
 def rotated(x: Heads, place: Int[Array, " time"]) -> Heads:
     """Every pair of numbers turned by its place, some fast and some slowly: the product
     of two of them depends on how far apart they are."""
@@ -204,3 +212,13 @@ def rotated(x: Heads, place: Int[Array, " time"]) -> Heads:
 def parts(key: Key | None, n: int) -> list[Key | None]:
     """So many keys; none of none."""
     return [None] * n if key is None else list(jax.random.split(key, n))
+
+
+def check_heads(width: int, heads: int, *, rotary: bool = False) -> None:
+    """Raise `BadConfig` unless the heads share the width evenly."""
+    if width % heads or (rotary and width // heads % 2):
+        pairs = " of even width" if rotary else ""
+        raise BadConfig(
+            f"a transformer {width} wide has no {heads} equal heads{pairs}: choose "
+            f"a width that is a multiple of {(1 + rotary) * heads}"
+        )

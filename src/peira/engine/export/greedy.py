@@ -121,7 +121,8 @@ def greedy(policy: Policy, spec: Spec) -> Greedy:
 def respond(
     policy: Policy, spec: Spec, given: Mapping[str, Any], key: Key
 ) -> dict[str, Any]:
-    """Action and next carry of a batch of actors, leaf by leaf."""
+    """Action and next carry of a batch of actors, leaf by leaf, in the order of their
+    names, which is that of a dict that has passed through JAX."""
     obs = together("obs", spec.obs, given)
     n = jax.tree.leaves(obs)[0].shape[0]
     t = TimeStep(
@@ -133,7 +134,8 @@ def respond(
     one = lambda carry, t: policy(carry, t, key=key, explore=False)[:2]
     carry = together("carry", policy.begin(), given)
     action, following = jax.vmap(one)(carry, t)
-    return split("action", action) | split("next_carry", following)
+    made = split("action", action) | split("next_carry", following)
+    return dict(sorted(made.items()))
 
 
 def graph(policy: Policy, spec: Spec, ports: Sequence[Port], n: Any) -> list[Value]:

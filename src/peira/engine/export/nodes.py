@@ -8,6 +8,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...core import ExportFault
+from .program import Operation
 
 
 class Writing:
@@ -61,3 +62,23 @@ def attribute(value: Any) -> Any:
 def fixed(side: Any) -> bool:
     """Whether a side of a shape has a length that is known now."""
     return isinstance(side, int | np.integer)
+
+
+def unwritable(op: Operation, why: str = "") -> ExportFault:
+    """The error for an operation that has no counterpart in ONNX."""
+    how = f" ({why})" if why else ""
+    return ExportFault(
+        f"ONNX cannot express JAX's operation '{op.name}'{how}; --to stablehlo can"
+    )
+
+
+def ints(g: Writing, numbers: Sequence[Any]) -> str:
+    return g.constant(np.array(numbers, np.int64))
+
+
+def either(g: Writing, which: str, yes: str, no: str, kind: np.dtype) -> str:
+    """A choice number by number; onnxruntime makes none between booleans."""
+    if kind.kind != "b":
+        return g.node("Where", which, yes, no)
+    one = g.node("And", which, yes)
+    return g.node("Or", one, g.node("And", g.node("Not", which), no))

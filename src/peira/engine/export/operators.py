@@ -6,25 +6,16 @@ the names of what it made.
 
 import string
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from ...core import ExportFault
-from .nodes import fixed, Writing
+from .lookup import pick, put
+from .nodes import either, fixed, ints, unwritable, Writing
 from .program import Operation
 
 
 Made = str | list[str]
 Operator = Callable[[Writing, Sequence[str], Operation], Made]
-
-
-def unwritable(op: Operation, why: str = "") -> ExportFault:
-    """The error for an operation that has no counterpart in ONNX."""
-    how = f" ({why})" if why else ""
-    return ExportFault(
-        f"ONNX cannot express JAX's operation '{op.name}'{how}; --to stablehlo can"
-    )
 
 
 def write(g: Writing, x: Sequence[str], op: Operation) -> Made:
@@ -34,10 +25,6 @@ def write(g: Writing, x: Sequence[str], op: Operation) -> Made:
     if op.name in FUNCTIONS:
         return FUNCTIONS[op.name](g, x, op)
     raise unwritable(op)
-
-
-def ints(g: Writing, numbers: Sequence[Any]) -> str:
-    return g.constant(np.array(numbers, np.int64))
 
 
 def like(op: Operation, number: float) -> np.ndarray:
@@ -107,25 +94,6 @@ def divide(g: Writing, x: Sequence[str], op: Operation) -> list[str]:
     )
 
 
-def pick(g: Writing, x: Sequence[str], op: Operation) -> str:
-    """A gather that looks up whole slices along one axis."""
-    d, sizes = op.params["dimension_numbers"], list(op.params["slice_sizes"])
-    table, index = op.given[0].shape, op.given[1].shape
-    (axis, *others), rank = d.start_index_map, len(index) - 1
-    whole = [n if i != axis else 1 for i, n in enumerate(table)]
-    kept = [*range(axis), *range(axis + rank, len(table) - 1 + rank)]
-    plain = not (others or d.operand_batching_dims or d.start_indices_batching_dims)
-    if not (
-        plain
-        and sizes == whole
-        and (*d.collapsed_slice_dims,) == (axis,)
-        and [*d.offset_dims] == kept
-    ):
-        raise unwritable(op, "of this form")
-    at = g.node("Squeeze", x[1], ints(g, [rank]))
-    return g.node("Gather", x[0], at, axis=axis)
-
-
 # Numbers
 
 
@@ -172,7 +140,7 @@ def finite(g: Writing, x: Sequence[str], op: Operation) -> str:
 def select(g: Writing, x: Sequence[str], op: Operation) -> str:
     if len(x) != 3 or op.given[0].dtype != bool:
         raise unwritable(op, "of more than two")
-    return g.node("Where", x[0], x[2], x[1])
+    return either(g, x[0], x[2], x[1], op.made[0].dtype)
 
 
 def reduction(kind: str) -> Operator:
@@ -319,6 +287,7 @@ FUNCTIONS: Mapping[str, Operator] = {
     "rev": reverse,
     "round": nearest,
     "rsqrt": inverse_root,
+    "scatter": put,
     "select_n": select,
     "slice": cut,
     "split": divide,
