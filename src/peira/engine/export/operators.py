@@ -68,6 +68,13 @@ def cut(g: Writing, x: Sequence[str], op: Operation) -> str:
     return g.node("Slice", x[0], *(ints(g, v) for v in zip(*some, strict=True)))
 
 
+def pad(g: Writing, x: Sequence[str], op: Operation) -> str:
+    low, high, between = zip(*op.params["padding_config"], strict=True)
+    if any(between):
+        raise unwritable(op, "between numbers")
+    return g.node("Pad", x[0], ints(g, [*low, *high]), x[1])
+
+
 def reverse(g: Writing, x: Sequence[str], op: Operation) -> str:
     axes = op.params["dimensions"]
     ends = [np.iinfo(np.int64).min] * len(axes)
@@ -275,6 +282,7 @@ FUNCTIONS: Mapping[str, Operator] = {
     "is_finite": finite,
     "log1p": log_of_more,
     "ne": differ,
+    "pad": pad,
     "reduce_and": reduction("ReduceMin"),
     "reduce_max": reduction("ReduceMax"),
     "reduce_min": reduction("ReduceMin"),
