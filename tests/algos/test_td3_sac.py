@@ -179,10 +179,10 @@ def test_sac(how, automatic):
 @pytest.mark.parametrize("how", LOSSES)
 @pytest.mark.parametrize("cls", [TD3, SAC])
 def test_a_world_of_one_state_has_the_value_of_its_fixed_point(cls, how):
-    """1 a step for ever is worth 1 / (1 - γ) = 2, whatever is done: half-way between
-    two atoms."""
+    """1 a step for ever is worth 1 / (1 - γ) = 2, whatever is done: between two atoms,
+    and far from the middle of all, where histograms begin."""
     still = {"alpha": 1e-6, "automatic": False} if cls is SAC else {}
-    support = {"value_low": -1.0, "value_high": 5.0, "bins": 8}
+    support = {"value_low": -1.0, "value_high": 8.0, "bins": 8}
     fast = {"gamma": 0.5, "tau": 0.2, "learning_rate": 0.02, "hidden": ()}
     algorithm = cls(**support, **fast, **still, value_loss=how)
     one = sample(0, uniform)
@@ -207,7 +207,7 @@ def test_a_world_of_one_state_has_the_value_of_its_fixed_point(cls, how):
     _, (value, surprise) = run(begun)
     assert value[-1] == pytest.approx(2.0, abs=0.02)
     assert (surprise[-1] < 0.02).all()
-    assert (surprise[0] > 0.1).all()
+    assert (surprise[0] > 0.3).all()
 
 
 @pytest.mark.parametrize("cls", [TD3, SAC])
