@@ -42,6 +42,7 @@ TESTS = {
     "algos/online/trpo.py": "tests/algos/test_trpo.py",
     "algos/online/td3.py": "tests/algos/test_td3_sac.py",
     "algos/online/sac.py": "tests/algos/test_td3_sac.py",
+    "algos/online/values.py": "tests/algos/test_td3_sac.py",
     "algos/online/sac_discrete.py": "tests/algos/test_td3_sac.py",
     "algos/offline/bcq.py": "tests/algos/test_bcq.py",
     "algos/offline/bcq_discrete.py": "tests/algos/test_bcq.py",

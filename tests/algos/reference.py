@@ -7,6 +7,7 @@ so nothing here shares a line with what it checks.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import norm
 
 from peira.core import Box, Transition
 
@@ -76,6 +77,20 @@ def polyak(target, online, tau):
 def log_softmax(x):
     x = x - x.max(axis=-1, keepdims=True)
     return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+
+
+def histogram(how, y, atoms, *, sigma):
+    """A value as two-hot, or as the bins of a normal around it."""
+    step, y = atoms[1] - atoms[0], np.clip(y, atoms[0], atoms[-1])
+    if how == "hl-gauss":
+        edges = np.append(atoms - step / 2, atoms[-1] + step / 2)
+        mass = np.diff(norm.cdf(edges, y, sigma * step))
+        return mass / mass.sum()
+    m = np.zeros(len(atoms))
+    at = min(int((y - atoms[0]) / step), len(atoms) - 2)
+    right = (y - atoms[at]) / step
+    m[at : at + 2] = 1 - right, right
+    return m
 
 
 def assert_close(ours, wanted, rtol=2e-3, atol=2e-5):

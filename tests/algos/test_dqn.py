@@ -13,11 +13,11 @@ from reference import (
     box,
     chain,
     exact,
+    histogram,
     log_softmax,
     made_up,
     mlp,
 )
-from scipy.stats import norm
 
 from peira.algos.online.dqn import DQN, EpsilonGreedy, target
 from peira.core import BadConfig, Discrete, Sample, Spec, TimeStep
@@ -116,22 +116,12 @@ def chances(net, obs):
 
 def on_atoms(value_loss, total, follows, p):
     """The distribution to learn, of what follows with chances p."""
-    step = ATOMS[1] - ATOMS[0]
-    y = np.clip(total + follows * (p @ ATOMS), LOW, HIGH)
-    if value_loss == "hl-gauss":
-        edges = np.append(ATOMS - step / 2, HIGH + step / 2)
-        mass = np.diff(norm.cdf(edges, y, 0.6 * step))
-        return mass / mass.sum()
-    values, masses = [y], [1.0]
-    if value_loss == "c51":
-        values, masses = np.clip(total + follows * ATOMS, LOW, HIGH), p
-    m = np.zeros(BINS)
-    for x, mass in zip(values, masses, strict=True):
-        at = min(int((x - LOW) / step), BINS - 2)
-        right = (x - ATOMS[at]) / step
-        m[at] += mass * (1 - right)
-        m[at + 1] += mass * right
-    return m
+    if value_loss != "c51":
+        return histogram(value_loss, total + follows * (p @ ATOMS), ATOMS, sigma=0.6)
+    spread = [
+        histogram("two-hot", total + follows * z, ATOMS, sigma=0.6) for z in ATOMS
+    ]
+    return p @ np.array(spread)
 
 
 @pytest.mark.parametrize("switches", [{}, {"dueling": True, "double": True}], ids=str)

@@ -1,5 +1,6 @@
 """TD3, SAC and discrete SAC against the papers' algorithm boxes in float64 NumPy."""
 
+import dataclasses
 import functools as ft
 
 import equinox as eqx
@@ -14,6 +15,7 @@ from reference import (
     box,
     chain,
     exact,
+    histogram,
     log_softmax,
     made_up,
     member,
@@ -25,12 +27,16 @@ from peira.algos.online import sac, td3
 from peira.algos.online.sac import SAC
 from peira.algos.online.sac_discrete import DiscreteSAC
 from peira.algos.online.td3 import TD3
-from peira.core import Discrete, Sample, Spec, TimeStep, Transition
+from peira.core import BadConfig, Discrete, Sample, Spec, TimeStep, Transition
 
 
 B, RATE, GAMMA, TAU = 4, 0.01, 0.9, 0.1
 BOX = box(-1, 3, 2)
 SMALL = {"learning_rate": RATE, "gamma": GAMMA, "tau": TAU, "hidden": (4,)}
+LOW, HIGH, BINS, SIGMA = -1.0, 2.0, 5, 0.6
+ATOMS = np.linspace(LOW, HIGH, BINS)
+SUPPORT = {"value_low": LOW, "value_high": HIGH, "bins": BINS, "sigma": SIGMA}
+LOSSES = ["mse", "two-hot", "hl-gauss"]
 
 
 def uniform(rng, shape):
@@ -51,9 +57,24 @@ def numbers(batch):
     return s.obs, s.action, s.reward, s.terminated, s.next_obs, exact(batch.weight)
 
 
-def q_values(critic, obs, unit):
+def outputs(critic, obs, unit):
     x = np.concatenate([obs, unit], axis=-1)
-    return np.stack([mlp(member(critic, i).body, x)[:, 0] for i in range(2)], axis=-1)
+    return np.stack([mlp(member(critic, i).body, x) for i in range(2)], axis=1)
+
+
+def q_values(critic, obs, unit):
+    """Of a batch, by both critics: what they say, or the mean of their histograms."""
+    said = outputs(critic, obs, unit)
+    return said[..., 0] if said.shape[-1] == 1 else np.exp(log_softmax(said)) @ ATOMS
+
+
+def critic_loss(how, critic, obs, unit, y, weight):
+    """Squared errors, or cross-entropies, summed over the critics."""
+    miss = (q_values(critic, obs, unit) - y[:, None]) ** 2
+    if how != "mse":
+        aim = np.array([histogram(how, x, ATOMS, sigma=SIGMA) for x in y])
+        miss = -(aim[:, None] * log_softmax(outputs(critic, obs, unit))).sum(axis=-1)
+    return (weight[:, None] * miss).sum(axis=-1).mean()
 
 
 def learn(algorithm, spec, action, updates):
@@ -66,9 +87,11 @@ def learn(algorithm, spec, action, updates):
     return states, batches
 
 
-def test_td3():
+@pytest.mark.parametrize("how", LOSSES)
+def test_td3(how):
     """Algorithm 1, three updates; the smoothing noise is the only thing borrowed."""
-    algorithm = TD3(**SMALL, target_noise=0.4, target_clip=0.3)
+    smooth = {"target_noise": 0.4, "target_clip": 0.3}
+    algorithm = TD3(**SMALL, **SUPPORT, **smooth, value_loss=how)
     states, batches = learn(algorithm, Spec(box(-2, 2, 3), BOX), uniform, 3)
     actor, critic = exact(states[0].actor.net), exact(states[0].critic.net)
     target_actor, target_critic = actor, critic
@@ -82,11 +105,9 @@ def test_td3():
         best = q_values(target_critic, next_obs, next_unit).min(axis=-1)
         y = reward + GAMMA * (1 - terminated) * best
 
-        def bellman(c, obs=obs, unit=unit, y=y, weight=weight):
-            td = q_values(c, obs, unit) - y[:, None]
-            return (weight[:, None] * td**2).sum(axis=-1).mean()
-
-        critic = critic_adam.step(critic, bellman)
+        critic = critic_adam.step(
+            critic, lambda c, at=(obs, unit, y, weight): critic_loss(how, c, *at)
+        )
         if count % 2 == 0:
 
             def worth(a, obs=obs, critic=critic):
@@ -116,10 +137,13 @@ def noises(key):
     return exact(jnp.stack([jr.normal(k, (2,)) for k in keys]))
 
 
-@pytest.mark.parametrize("automatic", [True, False])
-def test_sac(automatic):
+@pytest.mark.parametrize(
+    ("how", "automatic"), [*((how, True) for how in LOSSES), ("mse", False)]
+)
+def test_sac(how, automatic):
     """Algorithm 1 of the second paper, two updates."""
-    algorithm = SAC(**SMALL, alpha=0.5, automatic=automatic)
+    warm = {"alpha": 0.5, "automatic": automatic}
+    algorithm = SAC(**SMALL, **SUPPORT, **warm, value_loss=how)
     states, batches = learn(algorithm, Spec(box(-2, 2, 3), BOX), uniform, 2)
     actor, critic = exact(states[0].actor.net), exact(states[0].critic.net)
     log_alpha, target_critic = np.log(np.array(0.5)), critic
@@ -133,11 +157,9 @@ def test_sac(automatic):
         y = reward + GAMMA * (1 - terminated) * (best - alpha * next_log_prob)
         noise = noises(k_actor)
 
-        def bellman(c, obs=obs, unit=unit, y=y, weight=weight):
-            td = q_values(c, obs, unit) - y[:, None]
-            return (weight[:, None] * td**2).sum(axis=-1).mean() / 2
-
-        critic = adams[0].step(critic, bellman)
+        critic = adams[0].step(
+            critic, lambda c, at=(obs, unit, y, weight): critic_loss(how, c, *at)
+        )
 
         def regret(a, obs=obs, noise=noise, alpha=alpha, critic=critic):
             mine, log_prob = squashed(a, obs, noise)
@@ -152,6 +174,58 @@ def test_sac(automatic):
     assert_close(states[-1].actor.net, actor)
     assert_close(states[-1].log_alpha.net, log_alpha)
     assert_close(states[-1].target_critic, target_critic)
+
+
+@pytest.mark.parametrize("how", LOSSES)
+@pytest.mark.parametrize("cls", [TD3, SAC])
+def test_a_world_of_one_state_has_the_value_of_its_fixed_point(cls, how):
+    """1 a step for ever is worth 1 / (1 - γ) = 2, whatever is done: between two atoms,
+    and far from the middle of all, where histograms begin."""
+    still = {"alpha": 1e-6, "automatic": False} if cls is SAC else {}
+    support = {"value_low": -1.0, "value_high": 8.0, "bins": 8}
+    fast = {"gamma": 0.5, "tau": 0.2, "learning_rate": 0.02, "hidden": ()}
+    algorithm = cls(**support, **fast, **still, value_loss=how)
+    one = sample(0, uniform)
+    forever = dataclasses.replace(
+        one.steps,
+        obs=jnp.ones((B, 3)),
+        next_obs=jnp.ones((B, 3)),
+        reward=jnp.ones(B),
+        terminated=jnp.zeros(B, bool),
+    )
+
+    def learn(state, key):
+        k_action, k_update = jr.split(key)
+        action = jr.uniform(k_action, (B, 2), minval=-1.0, maxval=3.0)
+        steps = dataclasses.replace(forever, action=action)
+        batch = Sample(steps, jnp.ones(B), one.index)
+        state, report = algorithm.update(state, batch, key=k_update)
+        return state, (report.metrics["value"], report.surprise)
+
+    begun = algorithm.init(Spec(box(-2, 2, 3), BOX), key=jr.key(0))
+    run = jax.jit(lambda s: jax.lax.scan(learn, s, jr.split(jr.key(0), 1000)))
+    _, (value, surprise) = run(begun)
+    assert value[-1] == pytest.approx(2.0, abs=0.02)
+    assert (surprise[-1] < 0.02).all()
+    assert (surprise[0] > 0.3).all()
+
+
+@pytest.mark.parametrize("cls", [TD3, SAC])
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"value_loss": "hl-gauss"}, "value_loss = hl-gauss needs value_low and"),
+        (
+            {"value_loss": "two-hot", "value_low": 1.0, "value_high": 0.0},
+            "value_loss = two-hot: nothing lies between value_low = 1 and",
+        ),
+        ({"bins": 1}, "bins = 1: must lie in"),
+    ],
+)
+def test_a_support_is_asked_for_in_one_line(cls, fields, words):
+    with pytest.raises(BadConfig, match=rf"{cls.__name__}\.{words}") as error:
+        cls(**fields)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("automatic", [True, False])

@@ -262,6 +262,7 @@ def test_stablehlo_of_images():
 
 
 FLAT = Spec(box(0, 255, 5, dtype=np.uint8), box(-1, 3, 2, 2))
+HISTOGRAMS = {"value_loss": "hl-gauss", "value_low": -1.0, "value_high": 1.0}
 NUMPY = {
     "ppo": ("ppo", Spec(MIXED, SKEWED.action), {"hidden": (8, 6)}),
     "ppo-relu": ("ppo", SKEWED, {"activation": "relu", "normalize_obs": False}),
@@ -274,7 +275,9 @@ NUMPY = {
     "dqn-dueling": ("dqn", PROBLEMS["masked"], {"dueling": True}),
     "td3": ("td3", SKEWED, {"layer_norm": True}),
     "td3-flat": ("td3", FLAT, {}),
+    "td3-histograms": ("td3", FLAT, HISTOGRAMS),
     "sac": ("sac", Spec(CHOICES.obs, SKEWED.action), {}),
+    "sac-histograms": ("sac", SKEWED, HISTOGRAMS),  # of its critics
     "sac-discrete": ("sac-discrete", PROBLEMS["masked"], {}),
 }
 
@@ -327,7 +330,7 @@ def test_numpy_refuses_what_it_does_not_know(changes, said, tmp_path):
 
 
 def test_numpy_reads_no_histograms(tmp_path):
-    how = {"value_loss": "c51", "value_low": -1.0, "value_high": 1.0}
+    how = HISTOGRAMS | {"value_loss": "c51"}
     kept(tmp_path / "policy", "dqn", PROBLEMS["discrete"], **how)
     with pytest.raises(ValueError, match="value_loss = c51: NumPy reads no histograms"):
         NumpyPolicy(tmp_path / "policy")

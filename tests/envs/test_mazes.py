@@ -125,6 +125,14 @@ def test_episodes_begin_in_every_cell_but_the_goals(env, key):
     assert min(count.values()) > 60  # of 100
 
 
+def test_episodes_begin_where_they_are_told_to(key):
+    env = PointMaze(MEDIUM, start=(4, 1))
+    states = jax.vmap(lambda k: env.reset(key=k)[0])(jr.split(key, 200))
+    np.testing.assert_array_equal(np.floor(states[:, :2]), np.tile([1, 4], (200, 1)))
+    assert len(np.unique(states, axis=0)) == 200
+    assert not states[:, 2:].any()
+
+
 def test_walking_without_slips_is_certain():
     env = Rooms(UMAZE, slip=0.0)
     known = env.chart
@@ -151,7 +159,12 @@ def test_a_third_of_the_steps_go_astray_evenly(key):
 
 @pytest.mark.parametrize(
     ("name", "limit"),
-    [("PointMaze-umaze", 150), ("PointMaze-medium", 300), ("FourRooms", 200)],
+    [
+        ("PointMaze-umaze", 150),
+        ("PointMaze-medium", 300),
+        ("PointMaze-medium-corner", 300),
+        ("FourRooms", 200),
+    ],
 )
 def test_they_are_made_by_name_and_truncate(name, limit):
     env = make(name)

@@ -97,8 +97,8 @@ def chart(drawing: tuple[str, ...]) -> Chart:
 
 class PointMaze(Env[Float[Array, "4"]]):
     """Drive a point to within half a cell of the goal's centre, by a force in two
-    directions. The state is (x, y) and the velocity; an episode begins at rest in any
-    cell but the goal's.
+    directions. The state is (x, y) and the velocity; an episode begins at rest in the
+    cell (row, column) of `start`, or in any cell but the goal's.
 
     The body is a small square, and walls stop it in the direction it hits them.
     """
@@ -107,6 +107,7 @@ class PointMaze(Env[Float[Array, "4"]]):
     dt: float = 0.1
     force: float = 2.0
     drag: float = 1.0
+    start: tuple[int, int] | None = None
 
     @property
     def chart(self) -> Chart:
@@ -140,6 +141,8 @@ class PointMaze(Env[Float[Array, "4"]]):
         k_cell, k_place = jr.split(key)
         cell = jr.randint(k_cell, (), 0, len(self.chart.place) - 1)
         cell = cell + (cell >= self.chart.goal)
+        if self.start is not None:
+            cell = jnp.array(self.chart.number[self.start])
         jitter = jr.uniform(k_place, (2,), minval=-RADIUS, maxval=RADIUS)
         state = jnp.concatenate([self.centre(cell) + jitter, jnp.zeros(2)])
         return state, state, None
@@ -199,5 +202,6 @@ class Rooms(Env[Int[Array, ""]]):
 MAZES: dict[str, TimeLimit] = {
     "PointMaze-umaze": TimeLimit(PointMaze(UMAZE), 150),
     "PointMaze-medium": TimeLimit(PointMaze(MEDIUM), 300),
+    "PointMaze-medium-corner": TimeLimit(PointMaze(MEDIUM, start=(1, 1)), 300),
     "FourRooms": TimeLimit(Rooms(), 200),
 }

@@ -24,7 +24,16 @@ from .divergences import (
     steepness,
     wasserstein,
 )
-from .histogram import check_support, expected, hl_gauss, projected, two_hot
+from .histogram import (
+    check_support,
+    encoded,
+    Encoding,
+    expected,
+    hl_gauss,
+    projected,
+    support,
+    two_hot,
+)
 from .history import blank, recent
 from .learning import (
     choose,
@@ -54,6 +63,7 @@ __all__ = [
     "Bins",
     "Categorical",
     "Critics",
+    "Encoding",
     "Gaussian",
     "Mixture",
     "Moments",
@@ -75,6 +85,7 @@ __all__ = [
     "denoised",
     "descend",
     "dual_kl",
+    "encoded",
     "expected",
     "expectile_loss",
     "extended",
@@ -105,6 +116,7 @@ __all__ = [
     "squared_mmd",
     "steepness",
     "stride",
+    "support",
     "trainable",
     "two_hot",
     "unbinned",

@@ -5,6 +5,8 @@ lies beyond counts as the end. For one value each; callers vmap. Farebrother et 
 2024. https://arxiv.org/abs/2403.03950
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr
@@ -12,6 +14,10 @@ from jaxtyping import Array, Float
 
 from ..core import BadConfig
 from .learning import Number
+
+
+Encoding = Literal["two-hot", "hl-gauss"]
+"""How one value becomes a histogram."""
 
 
 def check_support(where: str, low: Number | None, high: Number | None) -> None:
@@ -28,6 +34,11 @@ def check_support(where: str, low: Number | None, high: Number | None) -> None:
             f"{where}: nothing lies between value_low = {low:g} and "
             f"value_high = {high:g}"
         )
+
+
+def support(low: Number | None, high: Number | None, bins: int) -> Float[Array, " bin"]:
+    """The atoms: so many numbers from one end to the other."""
+    return jnp.linspace(jnp.asarray(low), jnp.asarray(high), bins)
 
 
 def expected(
@@ -54,6 +65,13 @@ def hl_gauss(
     y = jnp.clip(y, atoms[0], atoms[-1])
     below = ndtr((edges - y) / (sigma * width))
     return jnp.diff(below) / (below[-1] - below[0])
+
+
+def encoded(
+    y: Float[Array, ""], atoms: Float[Array, " bin"], *, how: Encoding, sigma: Number
+) -> Float[Array, " bin"]:
+    """A value as a histogram, by one of the two."""
+    return two_hot(y, atoms) if how == "two-hot" else hl_gauss(y, atoms, sigma=sigma)
 
 
 def projected(

@@ -60,8 +60,8 @@ from ...ops import (
     binned,
     blank,
     descend,
+    encoded,
     expected,
-    hl_gauss,
     polyak,
     recent,
     scale,
@@ -69,7 +69,6 @@ from ...ops import (
     Standardised,
     Trainable,
     trainable,
-    two_hot,
     unbinned,
     unscale,
 )
@@ -143,7 +142,7 @@ def written(y: Float[Array, ""], *, how: Loss, sigma: Any) -> Float[Array, " out
     if how == "mse":
         return y[None]
     atoms = jnp.asarray(ATOMS)
-    return two_hot(y, atoms) if how == "two-hot" else hl_gauss(y, atoms, sigma=sigma)
+    return encoded(y, atoms, how=how, sigma=sigma)
 
 
 def miss(

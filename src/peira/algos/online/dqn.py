@@ -65,13 +65,13 @@ from ...nets import Encoder, fan_in, MLP, Vision
 from ...ops import (
     check_support,
     descend,
+    encoded,
     expected,
-    hl_gauss,
     n_step,
     projected,
+    support,
     Trainable,
     trainable,
-    two_hot,
     when,
 )
 
@@ -267,8 +267,7 @@ class DQN(Algorithm[State, Sample]):
         """What a network says of the values of actions."""
         if self.value_loss not in HISTOGRAMS:
             return net
-        low, high = jnp.asarray(self.value_low), jnp.asarray(self.value_high)
-        return Expected(net, jnp.linspace(low, high, self.bins))
+        return Expected(net, support(self.value_low, self.value_high, self.bins))
 
     def update(self, state: State, batch: Sample, *, key: Key) -> tuple[State, Report]:
         steps = batch.steps  # windows (batch, n, ...)
@@ -323,10 +322,9 @@ class DQN(Algorithm[State, Sample]):
         """The distributions to learn: made of the target alone, or for C51 of that of
         the next action."""
         match self.value_loss:
-            case "two-hot":
-                return jax.vmap(lambda y: two_hot(y, atoms))(y)
-            case "hl-gauss":
-                return jax.vmap(lambda y: hl_gauss(y, atoms, sigma=self.sigma))(y)
+            case "two-hot" | "hl-gauss" as how:
+                one = lambda y: encoded(y, atoms, how=how, sigma=self.sigma)
+                return jax.vmap(one)(y)
         follows = lambda r, g, p: projected(r + g * atoms, p, atoms)
         return jax.vmap(follows)(total, bootstrap, jax.nn.softmax(next_logits))
 

@@ -6,6 +6,10 @@
     α        minimise  -log α E[log π(a|s) + H̄],  H̄ = -dim(A)
     targets  move by τ after every step
 
+or, with histograms m of y and p of what a critic says (`online.values`),
+
+    critic   minimise  Σᵢ E[H(m, pᵢ(s, a))], H the cross-entropy
+
 Haarnoja et al., 2018b, algorithm 1. https://arxiv.org/abs/1812.05905 (the first paper,
 https://arxiv.org/abs/1801.01290, has a fixed temperature and a value network).
 
@@ -15,8 +19,9 @@ which keeps α positive; the networks see actions in units of their bounds.
 Reference scores: the paper's fig. 1 (curves only); `docs/results.md`.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -36,6 +41,7 @@ from ...core import (
     Obs,
     Policy,
     Positive,
+    Range,
     Real,
     Report,
     Sample,
@@ -60,6 +66,7 @@ from ...ops import (
     unscale,
 )
 from .td3 import Critic, critic_loss, in_units, twins
+from .values import cross_entropy, ValueLoss, Values
 
 
 LOG_STD = (-20.0, 2.0)  # the authors' bounds
@@ -203,12 +210,31 @@ class SAC(Algorithm[State, Sample]):
     """Steps before the first update; until then actions are random."""
     every: Count = 1
     """Steps between updates, over all environments."""
+    value_loss: ValueLoss = "mse"
+    """How values are learned: by regression on the target, or as a histogram by its
+    cross-entropy."""
+    value_low: Real | None = None
+    """Histograms: the lowest value there is, entropy included."""
+    value_high: Real | None = None
+    """Histograms: the highest value there is, entropy included."""
+    bins: Annotated[int, Range(2)] = 51
+    """Histograms: numbers from the lowest to the highest."""
+    sigma: Positive = 0.75
+    """HL-Gauss: deviation of the normal, in distances of two numbers."""
     hidden: Widths = (256, 256)
     """Widths of the hidden layers of actor and critics each."""
     layer_norm: bool = False
     """LayerNorm after every hidden layer of the critics."""
     vision: Vision = "auto"
     """Network for images: nature for large frames, small for boards."""
+
+    def __check_init__(self):
+        self.values.check("SAC")
+
+    @property
+    def values(self) -> Values:
+        low, high = self.value_low, self.value_high
+        return Values(self.value_loss, low, high, self.bins, self.sigma)
 
     @property
     def tx(self) -> optax.GradientTransformation:
@@ -224,7 +250,10 @@ class SAC(Algorithm[State, Sample]):
         return Stochastic(state.actor.net, state.step == 0)
 
     def update(self, state: State, batch: Sample, *, key: Key) -> tuple[State, Report]:
-        return step(self, state, batch, bellman, key=key)
+        loss = bellman
+        if self.value_loss != "mse":
+            loss = functools.partial(cross_entropy, values=self.values)
+        return step(self, state, batch, loss, key=key)
 
 
 def begin(hp: SAC, spec: Spec, *, key: Key, members: int = 2) -> State:
@@ -240,6 +269,7 @@ def begin(hp: SAC, spec: Spec, *, key: Key, members: int = 2) -> State:
         hp.layer_norm,
         key=fold(key, "critic"),
         members=members,
+        outputs=hp.values.outputs,
     )
     return State(
         trainable(actor, hp.tx),
@@ -259,7 +289,7 @@ def step(
     k_target, k_actor = jr.split(key)
     y = target(
         state.actor.net,
-        state.target_critic,
+        hp.values.read(state.target_critic),
         steps,
         alpha,
         gamma=hp.gamma,
@@ -271,10 +301,11 @@ def step(
         lambda q: loss(q, steps, y, batch.weight),
         rate=hp.learning_rate,
     )
+    values = hp.values.read(critic.net)
     actor, log_prob = descend(
         hp.tx,
         state.actor,
-        lambda pi: actor_loss(pi, critic.net, steps.obs, alpha, key=k_actor),
+        lambda pi: actor_loss(pi, values, steps.obs, alpha, key=k_actor),
         rate=hp.learning_rate,
     )
     log_alpha = state.log_alpha

@@ -5,6 +5,10 @@
     actor    maximise  E[Q₁(s, π(s))],  once every `delay` critic steps,
              after which all targets move by τ
 
+or, with histograms m of y and p of what a critic says (`online.values`),
+
+    critic   minimise  Σᵢ E[H(m, pᵢ(s, a))], H the cross-entropy
+
 Fujimoto, van Hoof & Meger, 2018. https://arxiv.org/abs/1802.09477 (algorithm 1). The
 networks and step sizes are those of the authors' later code (256-256, 3e-4); the paper
 has 400-300 and 1e-3.
@@ -16,7 +20,7 @@ evaluations, 10 seeds): HalfCheetah 9533, Hopper 3305, Walker2d 4565; `docs/resu
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -37,6 +41,8 @@ from ...core import (
     Obs,
     Policy,
     Positive,
+    Range,
+    Real,
     Report,
     Sample,
     Spec,
@@ -59,6 +65,7 @@ from ...ops import (
     unscale,
     when,
 )
+from .values import cross_entropy, ValueLoss, Values
 
 
 class Actor(eqx.Module):
@@ -73,13 +80,16 @@ class Actor(eqx.Module):
 
 
 class Critic(eqx.Module):
-    """The value of an action in `[-1, 1]`."""
+    """The value of an action in `[-1, 1]`, or what stands for it."""
 
     encoder: Encoder
     body: MLP
 
+    def says(self, obs: Obs, action: Float[Array, " act"]) -> Float[Array, " out"]:
+        return self.body(jnp.concatenate([self.encoder(obs), action]))
+
     def __call__(self, obs: Obs, action: Float[Array, " act"]) -> Float[Array, ""]:
-        return self.body(jnp.concatenate([self.encoder(obs), action]))[0]
+        return self.says(obs, action)[0]
 
 
 def twins(
@@ -90,12 +100,13 @@ def twins(
     *,
     key: Key,
     members: int = 2,
+    outputs: int = 1,
 ) -> Ensemble[Critic]:
     """Two critics, or more, that begin apart."""
 
     def make(k: Key) -> Critic:
         eye = Encoder(spec.obs, init=fan_in, key=fold(k, "eye"), vision=vision)
-        sizes = [eye.size + spec.action.size, *hidden, 1]
+        sizes = [eye.size + spec.action.size, *hidden, outputs]
         return Critic(eye, MLP(sizes, key=k, layer_norm=layer_norm))
 
     return Ensemble(make, members, key=key)
@@ -208,12 +219,31 @@ class TD3(Algorithm[State, Sample]):
     """Steps before the first update; until then actions are random."""
     every: Count = 1
     """Steps between updates, over all environments."""
+    value_loss: ValueLoss = "mse"
+    """How values are learned: by regression on the target, or as a histogram by its
+    cross-entropy."""
+    value_low: Real | None = None
+    """Histograms: the lowest value there is."""
+    value_high: Real | None = None
+    """Histograms: the highest value there is."""
+    bins: Annotated[int, Range(2)] = 51
+    """Histograms: numbers from the lowest to the highest."""
+    sigma: Positive = 0.75
+    """HL-Gauss: deviation of the normal, in distances of two numbers."""
     hidden: Widths = (256, 256)
     """Widths of the hidden layers of actor and critics each."""
     layer_norm: bool = False
     """LayerNorm after every hidden layer of the critics."""
     vision: Vision = "auto"
     """Network for images: nature for large frames, small for boards."""
+
+    def __check_init__(self):
+        self.values.check("TD3")
+
+    @property
+    def values(self) -> Values:
+        low, high = self.value_low, self.value_high
+        return Values(self.value_loss, low, high, self.bins, self.sigma)
 
     @property
     def tx(self) -> optax.GradientTransformation:
@@ -230,7 +260,12 @@ class TD3(Algorithm[State, Sample]):
         body = MLP([eye.size, *self.hidden, spec.action.size], key=k_actor)
         actor = Actor(eye, body, spec.action)
         critic = twins(
-            spec, self.hidden, self.vision, self.layer_norm, key=fold(key, "critic")
+            spec,
+            self.hidden,
+            self.vision,
+            self.layer_norm,
+            key=fold(key, "critic"),
+            outputs=self.values.outputs,
         )
         return State(
             trainable(actor, self.tx),
@@ -255,7 +290,7 @@ def step(
     steps = in_units(batch.steps, state.actor.net.space)
     y = target(
         state.target_actor,
-        state.target_critic,
+        hp.values.read(state.target_critic),
         steps,
         gamma=hp.gamma,
         noise=hp.target_noise,
@@ -275,18 +310,22 @@ def learn(
 ) -> tuple[State, Report]:
     """The critics a step towards `y`; every `hp.delay`-th time, the actor one down
     `loss`."""
-    critic, td = descend(
-        hp.tx,
-        state.critic,
-        lambda q: critic_loss(q, steps.obs, steps.action, y, weight),
-        rate=hp.learning_rate,
-    )
+    values = hp.values
+
+    def miss(
+        q: Ensemble[Critic],
+    ) -> tuple[Float[Array, ""], Float[Array, "batch member"]]:
+        if values.how == "mse":
+            return critic_loss(q, steps.obs, steps.action, y, weight)
+        return cross_entropy(q, steps, y, weight, values=values)
+
+    critic, td = descend(hp.tx, state.critic, miss, rate=hp.learning_rate)
 
     def improve(s: State) -> State:
         actor, _ = descend(
             hp.tx,
             s.actor,
-            lambda pi: (loss(pi, critic.net, steps), ()),
+            lambda pi: (loss(pi, values.read(critic.net), steps), ()),
             rate=hp.learning_rate,
         )
         return State(

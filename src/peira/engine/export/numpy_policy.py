@@ -42,7 +42,8 @@ class NumpyPolicy:
                 f"{self.algorithm} (version {about['version']}) is not among the "
                 f"algorithms that run in NumPy: {', '.join(NETS)}"
             )
-        if (how := self.hyper.get("value_loss", "huber")) not in ("huber", "mse"):
+        how = self.hyper.get("value_loss", "huber")
+        if self.algorithm == "dqn" and how not in ("huber", "mse"):
             raise ValueError(f"value_loss = {how}: NumPy reads no histograms of values")
         if self.hyper.get("dueling"):  # the value of the state changes no choice
             self.net = ".net.advantage"

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import PyTree
 
 from ...algos import get
 from ...core import Algorithm, DataFault, Env, Policy, Spec
 from ...data.ring import Ring
-from ...engine import checkpoint
 from ...engine.collect import Uniform
 from ...engine.evaluate import evaluator
 from ...engine.fields import plain, rebuild
@@ -28,8 +26,8 @@ from ...engine.problem import Problem
 from ...engine.run import configuration, Run
 from ...engine.sinks import Sink
 from ...engine.train import train
-from ...engine.trainer import loop
 from ...envs import Hosted, make, shut
+from ..lives import lives
 
 
 Level = Literal["medium", "expert"]
@@ -186,24 +184,9 @@ class Moment(NamedTuple):
 def moments(training: Training, run: Run, *steps: int) -> list[Moment]:
     """The policy at each of some steps, and all experience up to it. Raises
     `RunFault`."""
-    algorithm, plan = training.learner, training.plan
-    problem = Problem(algorithm, training.env, plan, training.algorithm, {})
-    world, beat = problem.open()
-    try:
-        like, _ = loop(world, beat, plan.seeds, plan).save(0)
-    finally:
-        shut(world)
-    lives = [kept(run, training, step, like) for step in steps]
+    algorithm = training.learner
+    problem = Problem(algorithm, training.env, training.plan, training.algorithm, {})
+    beat, found = lives(problem, run, training.seed, *steps)
     return [
-        Moment(beat.spec, algorithm.policy(life.learner), life.kept) for life in lives
+        Moment(beat.spec, algorithm.policy(life.learner), life.kept) for life in found
     ]
-
-
-def kept(run: Run, training: Training, step: int, like: PyTree) -> Any:
-    """A life out of its checkpoint."""
-    folder = run.seed(training.seed).path / "checkpoints"
-    owner = run.owner(training.seed)
-    life, meta = checkpoint.latest(folder, like, by=step, owner=owner)
-    if meta["step"] != step:
-        raise DataFault(f"{folder} has lost its checkpoint of step {step}: train anew")
-    return life

@@ -25,6 +25,7 @@ from ..packs import build, RECIPES
 from ..progress import Board
 from ..work import held, made, Work
 from . import rows as kept
+from .coverage import check_grid, COVERAGE, coverage
 from .judging import Verdict, verdict
 from .metrics import measured
 from .rows import Cell
@@ -126,13 +127,16 @@ class Place:
     def row(self, one: Cell, work: Work) -> dict[str, Any]:
         """What a finished training says of a cell."""
         run = Run.open(work.path)
+        metrics = measured(run)
+        if parts := self.study.grid.get(one.task):
+            metrics[COVERAGE] = coverage(work, run, parts)
         return {
             "study": self.name,
             "version": self.study.version(self.tier),
             "tier": self.tier,
             **one._asdict(),
             "run": work.path.name,
-            "metrics": measured(run),
+            "metrics": metrics,
             **made(run),
         }
 
@@ -148,6 +152,8 @@ def check_tasks(study: Study, tier: str) -> None:
             world, counted = Problem(arm.learner, task, here, "", {}).open()
             shut(world)
             check_fits(counted, 1)
+            if parts := study.grid.get(task):
+                check_grid(counted, task, parts)
 
 
 def judged(path: Path, file: str | None = None) -> tuple[Study, Verdict]:

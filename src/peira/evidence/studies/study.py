@@ -20,6 +20,7 @@ from ...engine.plan import Plan
 from ..curves import SCORES
 from ..packs import RECIPES
 from ..sequential import checked
+from .coverage import COVERAGE
 from .metrics import reported
 
 
@@ -95,6 +96,9 @@ class Study:
     """Of the interval that decides."""
     scales: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     """For a task the scores that count as 0 and as 100."""
+    grid: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    """For coverage: into how many parts each entry of a task's observations is cut; 1
+    where it does not count."""
 
     def __post_init__(self):
         check_fields(self)
@@ -104,6 +108,9 @@ class Study:
         for name in self.tiers:
             if name not in TIERS:
                 raise unknown("tier", name, TIERS)
+        for task, parts in self.grid.items():
+            if min(parts, default=0) < 1:
+                raise BadConfig(f"Study.grid.{task} = {parts}: parts are 1 at least")
         if not self.tiers:
             raise BadConfig(f"Study.tiers: at least one of {', '.join(TIERS)}")
         for name, tier in self.tiers.items():
@@ -131,6 +138,11 @@ class Study:
                 f"Study.tiers.{name}: tasks pay in units of their own; say in scales "
                 f"what counts as 0 and as 100 on {', '.join(odd)}"
             )
+        if self.grid and (bare := [t for t in tier.tasks if t not in self.grid]):
+            raise BadConfig(
+                f"Study.tiers.{name}: coverage is counted in a grid; say in grid how "
+                f"the observations of {', '.join(bare)} are cut"
+            )
         if len({task in RECIPES for task in tier.tasks}) > 1:
             raise BadConfig(f"Study.tiers.{name}: either environments or datasets")
 
@@ -142,6 +154,8 @@ class Study:
     def version(self, tier: str) -> str:
         """A hash of all that decides a verdict at this size."""
         said = plain(self) | {"tiers": {tier: plain(self.tier(tier))}}
+        if not self.grid:  # studies from before there were grids keep their hash
+            del said["grid"]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -168,11 +182,24 @@ def arms(study: Study, tier: str) -> tuple[Arm, Arm]:
     check_shared(study.tier(tier).hyper, study, one, other)
     check_about(study.about, one, other)
     for each in (one, other):
-        if each.metric not in SCORES and each.metric not in (
-            known := reported(each.learner, from_data=tier_has_data(study, tier))
-        ):
-            raise unknown("metric", each.metric, [*SCORES, *known])
+        check_metric(study, tier, each)
     return one, other
+
+
+def check_metric(study: Study, tier: str, arm: Arm) -> None:
+    data = tier_has_data(study, tier)
+    if arm.metric in SCORES:
+        return
+    if arm.metric == COVERAGE:
+        if data or not study.grid:
+            raise BadConfig(
+                "coverage is counted where an environment is learned from, in a grid: "
+                "say in Study.grid how observations are cut"
+            )
+        return
+    known = reported(arm.learner, from_data=data)
+    if arm.metric not in known:
+        raise unknown("metric", arm.metric, [*SCORES, COVERAGE, *known])
 
 
 def arm(study: Study, name: str, tier: Tier) -> Arm:
