@@ -93,7 +93,7 @@ def by_hand(net, x, time, told):
 def test_it_is_what_is_computed_by_hand():
     x, told = given()
     wanted = by_hand(made(), x, 7, told)
-    np.testing.assert_allclose(answer(made(), x, 7, told), wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(answer(made(), x, 7, told), wanted, rtol=2e-5, atol=2e-5)
 
 
 def test_nothing_is_seen_of_the_future():
