@@ -94,7 +94,7 @@ BAD = {
     "train ppo json:lods": ["function of json 'lods'", "did you mean loads"],
     "train ppo": ["environment", "usage"],
     "train": ["algorithm", "usage"],
-    "train dqn Pendulum-v1": ["DQN", "Box", "Discrete", ": awac, ", " sac, "],
+    "train dqn Pendulum-v1": ["DQN", "Box", "Discrete", ": arsq, awac, ", " sac, "],
     "train sac CartPole-v1": ["SAC", "Discrete(2)", " dqn, ", " ppo, "],
     "train dqn CartPole-v1 --steps 500": ["Plan.steps", "1000"],
     "train ppo CartPole-v1 --runs file": ["cannot write", "file"],
