@@ -13,7 +13,6 @@ from them.
 
 import argparse
 import json
-import shutil
 
 from learn import peira, ROOT
 
@@ -37,7 +36,8 @@ def run(name: str, seeds: int) -> None:
         first = ["--seeds", str(seeds), "--out", RUNS]
         peira("study", "run", name, "--tier", TIER, *first, *where)
     KEPT.mkdir(exist_ok=True)
-    shutil.copy(RUNS / called / "rows.jsonl", KEPT / f"{called}.jsonl")
+    rows = (RUNS / called / "rows.jsonl").read_text()
+    (KEPT / f"{called}.jsonl").write_text(rows.replace(f"{ROOT}/", ""))
 
 
 def rules() -> dict[tuple, tuple[Study, Tier]]:
