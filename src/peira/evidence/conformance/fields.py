@@ -5,6 +5,7 @@ none of them dead.
 import dataclasses
 import types
 import typing
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,25 +15,32 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ...core import Algorithm, BadConfig, check_fields, PeiraError, Spec
+from ...core import Algorithm, BadConfig, check_fields, PeiraError
 from ...core.checks import Range, ranges
 from ...engine.fields import hints, meanings
-from .made_up import apart, behaviour, keys_of, same, script
+from .made_up import apart, behaviour, keys_of, same, script, shelving
 from .subject import DoesNotApply, remembered, Subject
 
 
 CLOSE = 1e-3  # beside others, floats are added in another order
 
 
+class Place(NamedTuple):
+    """Where a field may matter: in the algorithm, perhaps changed, on a problem."""
+
+    algorithm: Algorithm
+    problem: str
+
+
 @remembered
-def written(subject: Subject, problem: str) -> Any:
-    """All that the algorithm computes on a problem, as a text."""
-    return script(subject.small, subject.problems[problem])
+def written(subject: Subject, place: Place) -> Any:
+    """All that is computed at a place, as a text."""
+    return script(place.algorithm, subject.problems[place.problem])
 
 
 def pure(subject: Subject) -> Iterator[str]:
-    usual = written(subject, subject.main)
-    if script(subject.small, subject.problems[subject.main]) != usual:
+    usual = Place(subject.small, subject.main)
+    if script(subject.small, subject.problems[subject.main]) != written(subject, usual):
         yield "traced twice it is two programs: it reads something that changes"
 
 
@@ -143,6 +151,10 @@ class Sweep(NamedTuple):
     def lane(self, i: int) -> PyTree:
         return jax.tree.map(lambda x: x[i], self.lives)
 
+    def moved(self, name: str) -> bool:
+        """Whether another value of a field changed any number."""
+        return not same(self.lane(0), self.lane(self.names.index(name) + 1))
+
 
 @remembered
 def sweep(subject: Subject, *, fields: bool = True) -> Sweep:
@@ -190,47 +202,46 @@ def sweeps(subject: Subject) -> Iterator[str]:
 
 
 def alive(subject: Subject) -> Iterator[str]:
-    found, main = swept(subject), subject.main
-    names = found.names if found else []
+    found, known = swept(subject), Counter[Place]()
     for name in hints(subject.cls):
-        if found and name in names:
-            moved = not same(found.lane(0), found.lane(names.index(name) + 1))
-        else:
-            moved = matters(subject, name, main)
-        if not moved and not elsewhere(subject, name):
+        if found and name in found.names and found.moved(name):
+            continue
+        # Where another field mattered is where this one is likely to.
+        likely = sorted(places(subject), key=lambda place: -known[place])
+        where = next((place for place in likely if matters(subject, name, place)), None)
+        if where is None:
             value = getattr(subject.small, name)
             yield f"{name}: another value than {value} changes nothing"
+        else:
+            known[where] += 1
 
 
-def matters(subject: Subject, name: str, problem: str) -> bool:
-    """Whether another value of a field makes another program on a problem."""
-    usual = written(subject, problem)
-    return rewritten(subject.small, name, subject.problems[problem], usual)
+@remembered
+def places(subject: Subject) -> list[Place]:
+    """The main problem, one with richer observations, the main one with a field
+    switched, and all other problems."""
+    usual, main = subject.small, subject.main
+    rich, *rest = [Place(usual, p) for p in reversed(subject.working)]
+    switched = [Place(other, main) for other in switches(usual)]
+    return list(dict.fromkeys([Place(usual, main), rich, *switched, *rest]))
 
 
-def rewritten(algorithm: Algorithm, name: str, spec: Spec, usual: Any) -> bool:
-    """Whether a field's other value makes another program; yes, where none can be
-    tried."""
-    for other in changed(algorithm, name):
+def switches(algorithm: Algorithm) -> Iterator[Algorithm]:
+    """The algorithm with another value in a field that is no number."""
+    for name in hints(type(algorithm)):
+        value = getattr(algorithm, name)
+        if isinstance(value, bool) or not isinstance(value, int | float | tuple):
+            yield from changed(algorithm, name)
+
+
+def matters(subject: Subject, name: str, place: Place) -> bool:
+    """Whether a field's other value makes another program at a place; yes, where none
+    can be tried."""
+    spec, usual = subject.problems[place.problem], written(subject, place)
+    kept = shelving(place.algorithm, spec)
+    for other in changed(place.algorithm, name):
         try:
-            return script(other, spec) != usual
+            return shelving(other, spec) != kept or script(other, spec) != usual
         except Exception:  # this value does not go with the others
             continue
     return True
-
-
-def elsewhere(subject: Subject, name: str) -> bool:
-    """Whether a field matters on another problem, or with another field switched."""
-    problems = [p for p in reversed(subject.working) if p != subject.main]
-    if any(matters(subject, name, problem) for problem in problems):
-        return True
-    spec, usual = subject.problems[subject.main], subject.small
-    for switch in hints(subject.cls):
-        value = getattr(usual, switch)
-        number = isinstance(value, int | float | tuple) and not isinstance(value, bool)
-        if switch == name or number:
-            continue
-        for other in changed(usual, switch):
-            if rewritten(other, name, spec, script(other, spec)):
-                return True
-    return False

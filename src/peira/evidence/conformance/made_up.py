@@ -25,7 +25,7 @@ from ...core import (
     Transition,
 )
 from ...engine.arrays import is_key
-from ...engine.loop import act
+from ...engine.loop import act, example
 from .given import Given, kept_by
 
 
@@ -136,11 +136,10 @@ class Life(NamedTuple):
 
 
 def birth(algorithm: Algorithm, spec: Spec, *, key: Key) -> Life:
-    k_init, k_example = jr.split(key)
+    k_init, k_t = jr.split(key)
     state = algorithm.init(spec, key=k_init)
-    block = experience(algorithm, spec, state, key=k_example)
-    example = jax.tree.map(lambda x: x[0, 0], block)
-    return Life(state, kept_by(algorithm, spec, block=STEPS).init(example, envs=ENVS))
+    step = example(algorithm, state, instant(spec, 1, key=k_t))
+    return Life(state, kept_by(algorithm, spec, block=STEPS).init(step, envs=ENVS))
 
 
 def turn(algorithm: Algorithm, spec: Spec, life: Life, *, key: Key) -> Any:
@@ -205,11 +204,19 @@ def behaviour(algorithm: Algorithm, spec: Spec, keys: Array) -> Any:
 
 
 def script(algorithm: Algorithm, spec: Spec) -> Any:
-    """All an algorithm would compute, written out with the arrays in it; and when."""
+    """All an algorithm would compute, written out with the arrays in it."""
     keys = jnp.stack(keys_of(0))
     written = jax.make_jaxpr(lambda k: behaviour(algorithm, spec, k))(keys)
     arrays = [jr.key_data(x) if is_key(x) else x for x in written.consts]
+    return nameless(str(written)), [np.asarray(x).tobytes() for x in arrays]
+
+
+def shelving(algorithm: Algorithm, spec: Spec) -> Any:
+    """How an algorithm would keep experience, written out; and when it would learn."""
     store = kept_by(algorithm, spec, block=STEPS)
-    dealt = repr(store.deal) if isinstance(store, Given) else store.rhythm(envs=ENVS)
-    text = re.sub("0x[0-9a-f]+", "", str(written))
-    return dealt, text, [np.asarray(x).tobytes() for x in arrays]
+    return nameless(repr(store)), store.rhythm(envs=ENVS)
+
+
+def nameless(text: str) -> str:
+    """A text without the addresses of what it names."""
+    return re.sub("0x[0-9a-f]+", "", text)
