@@ -1,6 +1,7 @@
 """Checks of what every policy promises: where its actions lie, what they hang on."""
 
 import dataclasses
+import functools as ft
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ...core import actors, is_space, Key, PeiraError, Policy, TimeStep
+from ...core import actors, is_space, Key, PeiraError, TimeStep
 from ...engine.loop import act
 from .made_up import apart, instant, same
 from .subject import DoesNotApply, remembered, Subject
@@ -43,27 +44,28 @@ def play(subject: Subject, problem: str) -> tuple[Played, Played]:
     """Act on made-up observations, and then again with other keys."""
     algorithm, spec = subject.small, subject.problems[problem]
 
-    def choose(policy: Policy, t: TimeStep, keys: Array, explore: bool) -> PyTree:
+    def choose(state: Any, t: TimeStep, keys: Array, explore: bool) -> PyTree:
+        policy = algorithm.policy(state)
         one = lambda c, x, k: policy(c, x, key=k, explore=explore)
         return jax.vmap(one)(actors(policy, len(keys)), t, keys)[0]
 
     @jax.jit
     def run(key: Key, other: Key) -> Played:
-        k_init, k_t, k_show, k_explore = jr.split(key, 4)
-        k_again, k_roam = jr.split(other)
-        fresh = algorithm.init(spec, key=k_init)
-        policy, newborn = algorithm.policy(grown(fresh)), algorithm.policy(fresh)
-        t, row = instant(spec, ACTORS, key=k_t), slice(ONE, ONE + 1)
-        several = lambda k: jr.split(k, ACTORS)
-        shown, one = several(k_show), jax.tree.map(lambda x: x[row], t)
-        same = jr.clone(shown)[row]
+        k_init, k_t, k_show = jr.split(key, 3)
+        newborn = algorithm.init(spec, key=k_init)
+        older, t = grown(newborn), instant(spec, ACTORS, key=k_t)
+        one, row = (lambda x: jax.tree.map(lambda x: x[row], x)), slice(ONE, ONE + 1)
+        # What differs in keys or numbers only is one program twice.
+        keys = jr.split(k_show, (2, ACTORS))
+        alone = choose(older, one(t), jr.clone(keys)[0, row], False)
+        shown = jax.vmap(lambda ks: choose(older, t, ks, False))(keys)
+        both = jax.tree.map(lambda x, y: jnp.stack([x, y]), older, newborn)
+        keys = jr.split(other, (2, ACTORS))
+        tried = jax.vmap(lambda state, ks: choose(state, t, ks, True))(both, keys)
+        lane = lambda i, tree: jax.tree.map(lambda x: x[i], tree)
+        first, second = ft.partial(lane, 0), ft.partial(lane, 1)
         return Played(
-            t,
-            choose(policy, t, shown, False),
-            choose(policy, t, several(k_again), False),
-            choose(policy, one, same, False),
-            choose(policy, t, several(k_explore), True),
-            choose(newborn, t, several(k_roam), True),
+            t, first(shown), second(shown), alone, first(tried), second(tried)
         )
 
     with subject.strict:

@@ -69,6 +69,7 @@ QUICK: Mapping[str, Any] = {
     "samples": 2,
     "min_q_weight": 0.1,
     "threshold": 0.01,
+    "temperature": 0.3,
     "quantiles": 5,
 }
 """For learning a decision in a few hundred updates."""
