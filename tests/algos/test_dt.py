@@ -68,16 +68,15 @@ def predicted(net, obs, action, to_go, time, there):
     x = norm(net.norm, np.stack(tokens, axis=1).reshape(3 * K, WIDTH))
     first, dim = 3 * int(K - there.sum()), WIDTH // HEADS
     x = x[first:]  # padding is not there at all
-    n = len(x)
+    later = np.where(np.tri(len(x)), 0, -np.inf)
     for block in net.body.blocks:
         looks = norm(block.before, x) @ block.looks
-        found = np.zeros((n, WIDTH))
+        found = np.zeros((len(x), WIDTH))
         for h in range(HEADS):
             span = slice(h * dim, (h + 1) * dim)
             query, key, value = (part[:, span] for part in np.split(looks, 3, axis=1))
-            for i in range(n):
-                logits = query[i] @ key[: i + 1].T / np.sqrt(dim)
-                found[i, span] = np.exp(log_softmax(logits)) @ value[: i + 1]
+            logits = query @ key.T / np.sqrt(dim) + later
+            found[:, span] = np.exp(log_softmax(logits)) @ value
         x = x + linear(block.seen, found)
         hidden = np.maximum(linear(block.wide, norm(block.between, x)), 0)
         x = x + linear(block.narrow, hidden)
