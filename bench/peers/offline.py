@@ -5,7 +5,8 @@
 To be run in the peers' environment, where the dataset has been built under `datasets`.
 Data, networks, batch and step sizes are those of our run, its evaluation after as many
 updates is what to compare with, and so is the scaling of observations, actions and
-rewards; what else differs is d3rlpy's own. A run's row goes to
+rewards; what else differs is d3rlpy's own. Who must be asked for a return is asked for
+the highest of the dataset, as ours is. A run's row goes to
 bench/results/peers_offline.jsonl when it is complete: this can be stopped and repeated.
 """
 
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any, Protocol
 
 import d3rlpy
 import gymnasium
@@ -24,7 +26,10 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "bench" / "results" / "peers_offline.jsonl"
 UPDATES, BATCH, HIDDEN, SEEDS, EPISODES = 5_000, 128, [64, 64], range(5), 10
+FEWER = {"dt": 3_000}
+"""Updates, where they are others."""
 WIDE = d3rlpy.models.VectorEncoderFactory(HIDDEN)
+LINEAR = d3rlpy.models.VectorEncoderFactory([64], exclude_last_activation=True)
 NORMED = d3rlpy.models.VectorEncoderFactory(HIDDEN, use_layer_norm=True)
 BOTH = {"actor_encoder_factory": WIDE, "critic_encoder_factory": WIDE}
 CLONED = BOTH | {"imitator_encoder_factory": WIDE}
@@ -52,7 +57,45 @@ PEERS = {
         },
     ),
     "bear": ("BEAR", {**CLONED, **QUICK, "warmup_steps": UPDATES // 10}),
+    "dt": (
+        "DecisionTransformer",
+        {
+            "encoder_factory": LINEAR,  # as wide as every token
+            "num_layers": 2,
+            "num_heads": 1,
+            "context_size": 20,
+            "batch_size": 64,
+            "learning_rate": 3e-4,
+            "optim_factory": d3rlpy.optimizers.AdamWFactory(
+                weight_decay=1e-4,
+                clip_grad_norm=0.25,
+                lr_scheduler_factory=d3rlpy.optimizers.WarmupSchedulerFactory(300),
+            ),
+            **ONE_SCALE,
+        },
+    ),
 }
+
+
+class Player(Protocol):
+    """Who acts, and may remember what came before."""
+
+    def reset(self) -> None: ...
+
+    def predict(self, x: np.ndarray, reward: float) -> np.ndarray: ...
+
+
+class Memoryless:
+    """A greedy policy that looks at the observation alone."""
+
+    def __init__(self, algorithm: Any):
+        self.algorithm = algorithm
+
+    def reset(self) -> None:
+        pass
+
+    def predict(self, x: np.ndarray, reward: float) -> np.ndarray:
+        return self.algorithm.predict(x[None])[0]
 
 
 def dataset(name: str) -> tuple[d3rlpy.dataset.MDPDataset, str]:
@@ -77,16 +120,18 @@ def dataset(name: str) -> tuple[d3rlpy.dataset.MDPDataset, str]:
     return data, about["meta"]["env"]
 
 
-def returns(algorithm: object, env: gymnasium.Env, seed: int) -> list[float]:
+def returns(player: Player, env: gymnasium.Env, seed: int) -> list[float]:
     """Of whole episodes of the greedy policy."""
     totals = []
     for episode in range(EPISODES):
         obs, _ = env.reset(seed=10_000 * (seed + 1) + episode)
-        total, over = 0.0, False
+        player.reset()
+        total, reward, over = 0.0, 0.0, False
         while not over:
-            action = algorithm.predict(obs[None].astype(np.float32))[0]
+            action = player.predict(obs.astype(np.float32), reward)
             obs, reward, terminated, truncated, _ = env.step(action)
-            total, over = total + float(reward), terminated or truncated
+            reward = float(reward)
+            total, over = total + reward, terminated or truncated
         totals.append(round(total, 3))
     return totals
 
@@ -98,26 +143,35 @@ def train(name: str, peer: str, seed: int) -> dict:
     kind, settings = PEERS[peer]
     high = float(world.action_space.high[0])
     scaler = d3rlpy.preprocessing.MinMaxActionScaler(minimum=-high, maximum=high)
-    config = getattr(d3rlpy.algos, f"{kind}Config")(
-        batch_size=BATCH, action_scaler=scaler, **settings
-    )
-    algorithm = config.create(device=False)
+    settings = {"batch_size": BATCH, "action_scaler": scaler} | settings
+    earned = [float(episode.rewards.sum()) for episode in data.episodes]
+    if peer == "dt":
+        largest = max(map(abs, earned))  # returns are told in units of it
+        settings |= {
+            "reward_scaler": d3rlpy.preprocessing.MultiplyRewardScaler(1 / largest),
+            "max_timestep": max(len(episode.rewards) for episode in data.episodes),
+        }
+    algorithm = getattr(d3rlpy.algos, f"{kind}Config")(**settings).create(device=False)
+    updates = FEWER.get(peer, UPDATES)
     with tempfile.TemporaryDirectory() as logs:
         algorithm.fit(
             data,
-            n_steps=UPDATES,
-            n_steps_per_epoch=UPDATES,
+            n_steps=updates,
+            n_steps_per_epoch=updates,
             show_progress=False,
             logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
             experiment_name=logs,
         )
+    player: Player = Memoryless(algorithm)
+    if peer == "dt":
+        player = algorithm.as_stateful_wrapper(target_return=max(earned))
     return {
         "cell": f"{name}/{peer}",
         "library": "d3rlpy",
         "version": metadata.version("d3rlpy"),
         "seed": seed,
-        "step": UPDATES,
-        "returns": returns(algorithm, world, seed),
+        "step": updates,
+        "returns": returns(player, world, seed),
     }
 
 

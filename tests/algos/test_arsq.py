@@ -162,10 +162,16 @@ def test_a_bandit_has_its_soft_value():
     levers = (2 * np.arange(9) + 1) / 9 - 1
     pays = -((levers - 0.4) ** 2)
     algorithm = ARSQ(
-        levels=2, bins=3, alpha=0.2, automatic=False, batch=9, learning_rate=3e-3
+        levels=2,
+        bins=3,
+        alpha=0.2,
+        automatic=False,
+        batch=9,
+        hidden=(32, 32),
+        learning_rate=0.01,
     )
     data = lever(levers, pays)
-    state = fit(algorithm, data, 2000)
+    state = fit(algorithm, data, 500)
     here = jnp.ones(1)
     soft = 0.2 * np.log(np.exp(pays / 0.2).sum())
     assert float(state.nets.net.worth(here)) == pytest.approx(soft, abs=0.02)
@@ -193,8 +199,9 @@ def test_entries_that_hang_on_each_other_need_to_be_told(told):
         automatic=False,
         autoregressive=told,
         batch=64,
+        hidden=(32, 32),
         learning_rate=3e-3,
     )
-    state = fit(algorithm, modes(), 2000)
+    state = fit(algorithm, modes(), 500)
     found = shown(algorithm, state, jnp.ones((1, 1)))[0]
     np.testing.assert_allclose(found, [0.5, 0.5] if told else [-0.5, 0.5])

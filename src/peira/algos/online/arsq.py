@@ -111,9 +111,8 @@ class Choices(eqx.Module):
             middle, before = chosen
             before = jnp.where(entry == 0, middle, before)
             log_prob = self.ask(x, middle if self.told else before, level, entry)
-            part = (2 * pick(i, log_prob) + 1) / self.bins - 1
-            half = float(self.bins) ** -level.astype(float)
-            return (middle.at[entry].add(half * part), before), None
+            part = moved(pick(i, log_prob), level, self.bins)
+            return (middle.at[entry].add(part), before), None
 
         blank = jnp.zeros(entries)
         places = jnp.arange(self.levels * entries)
@@ -135,10 +134,18 @@ def digits(unit: Middle, levels: int, bins: int) -> Digits:
     return cell[None] // size[:, None] % bins
 
 
+def moved(
+    digit: Int[Array, "*n"], level: Int[Array, "*#n"], bins: int
+) -> Float[Array, "*n"]:
+    """How far the middle of a bin that is chosen at a level lies from that of the bin
+    it is chosen in."""
+    half = float(bins) ** -level.astype(float)
+    return half * ((2 * digit + 1) / bins - 1)
+
+
 def middles(digits: Digits, bins: int) -> Float[Array, "levels_and_one entry"]:
     """The middle of the range, and of the bins chosen at each level."""
-    half = float(bins) ** -jnp.arange(len(digits), dtype=float)[:, None]
-    parts = half * ((2 * digits + 1) / bins - 1)
+    parts = moved(digits, jnp.arange(len(digits))[:, None], bins)
     return jnp.concatenate([jnp.zeros((1, digits.shape[1])), jnp.cumsum(parts, axis=0)])
 
 
