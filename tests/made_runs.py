@@ -1,12 +1,17 @@
-"""Runs and studies on disk that nobody trained: their curves are given."""
+"""Runs, studies and sweeps on disk that nobody trained: their curves are given."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 
+from peira.algos import get
+from peira.engine.fields import plain
+from peira.engine.plan import Plan
 from peira.engine.run import Run
 from peira.evidence.studies import load, rows
+from peira.evidence.sweeps import Axis, grid, Place, Sweep
+from peira.evidence.sweeps.outcome import Cell, WINNER
 
 
 PLAN = {"steps": 300, "seeds": [0]}
@@ -71,3 +76,34 @@ def made_study(home: Path, *, text=STUDY, runs=True) -> Path:
             made_run(path / "runs" / f"{arm}-{k}", [[[1.0], [score]]], seeds=[k])
     rows.write(path / "rows.jsonl", made)
     return path
+
+
+def made_sweep(home: Path, *, seeds=2, fresh=2, runs=True) -> Path:
+    """A finished grid of two fields, in which trial n scores 10 n and a tenth of the
+    seed; the winner is worth 20 on fresh seeds, and not the 30 that it scored."""
+    rates, steps = Axis((0.001, 0.01)), Axis((1, 3))
+    sweep = Sweep(
+        "dqn",
+        "CartPole-v1",
+        {"learning_rate": rates, "n": steps},
+        plain(get("dqn")(warmup=100)),
+        plain(Plan(steps=300, seeds=tuple(range(seeds)))),
+        method="grid",
+        trials=4,
+        fresh=fresh,
+    )
+    place = Place.begin(sweep, home / "small")
+    born = {"seconds": 1.5, "code": "1+a", "versions": {"jax": "0.10"}, "config": {}}
+    settings = dict(enumerate(grid(sweep.axes, None, 0)))
+    cells = [(Cell(n, k), 10.0 * n) for n in settings for k in sweep.seeds]
+    cells += [(Cell(WINNER, k), 20.0) for k in sweep.fresh_seeds]
+    found = []
+    for one, worth in cells:
+        score = worth + one.seed / 10
+        metrics = dict.fromkeys(("final", "area", "best"), score)
+        setting = settings[3 if one.trial == WINNER else one.trial]
+        found.append(place.told(one, setting, born, metrics=metrics, steps=300))
+        if runs:
+            made_run(place.home(one), [[[1.0], [score]]], seeds=[one.seed])
+    rows.write(place.path / "rows.jsonl", found)
+    return place.path

@@ -7,14 +7,13 @@ import html
 import json
 import math
 import re
-import shlex
 import sys
-from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from made_runs import made_run, made_study, STUDY
+from pages import Page
 
 import peira
 from peira.cli import main, parser, report_runs, reporting, train
@@ -31,47 +30,6 @@ RNG = np.random.default_rng(0)
 TWELVE = RNG.normal(50, 9, (12, 3, 4))
 FIVE = RNG.normal(80, 9, (5, 3, 4))
 BAD = "<script>bad()<script>"
-
-
-class Page(HTMLParser):
-    """A page taken apart: elements with their attributes, and the text in them."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.texts = [], [], []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, name, attributes):
-        self.elements.append([name, dict(attributes), ""])
-        if name not in ("meta", "img", "input"):
-            self.open.append(self.elements[-1])
-
-    def handle_endtag(self, name):
-        assert self.open.pop()[0] == name
-
-    def handle_data(self, text):
-        for one in self.open:
-            one[2] += text
-
-    def all(self, name, **attributes):
-        return [
-            one
-            for one in self.elements
-            if one[0] == name and attributes.items() <= one[1].items()
-        ]
-
-    def text(self):
-        return self.all("body")[0][2]
-
-    def scripts(self):
-        """Those that are run."""
-        return [text for _, said, text in self.all("script") if "type" not in said]
-
-    def charts(self):
-        return [
-            json.loads(t) for _, _, t in self.all("script", type="application/json")
-        ]
 
 
 @pytest.fixture(autouse=True)
@@ -228,12 +186,6 @@ def test_a_film_called_like_an_address_is_none(tmp_path, monkeypatch):
     assert 'href="javascript%3Abad' in found.text
 
 
-def commands(page):
-    (section,) = page.all("section", id="repeat")
-    codes = [t for n, _, t in page.elements if n == "code" and t in section[2]]
-    return [shlex.split(line) for text in codes for line in text.splitlines()]
-
-
 def test_the_command_that_repeats_a_run_does(tmp_path, monkeypatch):
     hyper = {"gamma": 0.5}
     made_run(tmp_path / "a", FIVE, hyper=hyper, born={"command": ["__main__.py", "x"]})
@@ -245,7 +197,7 @@ def test_the_command_that_repeats_a_run_does(tmp_path, monkeypatch):
     asked = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train, "train", lambda task, options: asked.append(task))
-    again, begun, this = [line for line in commands(page) if line[0] == "peira"]
+    again, begun, this = [line for line in page.commands() if line[0] == "peira"]
     assert begun == ["peira", "x"]
     assert main(again[1:]) == 0
     (task,) = asked
@@ -285,9 +237,9 @@ def test_a_study_can_be_repeated_from_its_page(tmp_path):
     (link,) = page.all("a", download="steps.toml")
     text = base64.b64decode(link[1]["href"].partition(",")[2]).decode()
     assert text == STUDY
-    for line in commands(page):
+    for line in page.commands():
         assert parser().parse_args(line[1:]).verb in ("study", "report")
-    assert commands(page)[0][1:] == ["study", "run", "steps.toml", "--tier", "quick"]
+    assert page.commands()[0][1:] == ["study", "run", "steps.toml", "--tier", "quick"]
 
 
 def test_rows_alone_have_a_page_without_curves(tmp_path):

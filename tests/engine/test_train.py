@@ -1,9 +1,12 @@
 """Training from end to end: stopped, killed, damaged and side by side."""
 
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import gymnasium
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +25,7 @@ from tiny import Drift, Walk
 
 from peira.algos.online.ppo import PPO
 from peira.algos.online.sac import SAC
-from peira.core import BadConfig, EnvironmentFault, NumericalFault, PeiraError, RunFault
+from peira.core import BadConfig, Box, NumericalFault, PeiraError, RunFault, Spec
 from peira.engine import checkpoint, pieces
 from peira.engine.loop import beat
 from peira.engine.plan import Plan
@@ -78,24 +83,34 @@ class Setting(NamedTuple):
         return run
 
 
-TINY = Setting(Drift(), Walk(), Plan(steps=200, episodes=2, checkpoint_every=50))
+TINY = Setting(
+    Drift(),
+    Walk(),
+    Plan(steps=200, episodes=2, evaluate_every=60, checkpoint_every=50),
+)
 ppo = PPO(hidden=(4,), rollout=16, epochs=1, minibatches=2)
-sac = SAC(hidden=(4,), warmup=20, batch=4, capacity=100)
+some = Plan(steps=640, envs=4, episodes=2, evaluate_every=192)
 SETTINGS = {
     "tiny": TINY,
-    "ppo": Setting(ppo, "CartPole-v1", Plan(steps=640, envs=4, episodes=2)),
-    "sac": Setting(sac, "Pendulum-v1", Plan(steps=60, episodes=1)),
+    "ppo": Setting(ppo, "CartPole-v1", some),
     "ppo-host": Setting(
         ppo,
         "CartPole-v1",
-        Plan(steps=640, envs=4, episodes=2, backend="gymnasium", stochastic=True),
+        Plan(**vars(some) | {"backend": "gymnasium", "stochastic": True}),
     ),
-    "sac-host-overlap": Setting(
-        sac,
-        "Pendulum-v1",
-        Plan(steps=60, episodes=1, backend="gymnasium", overlap=True),
+    "tiny-host-overlap": Setting(
+        Drift(),
+        "CartPole-v1",
+        Plan(**vars(TINY.plan) | {"backend": "gymnasium", "overlap": True}),
     ),
 }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A setting's run that nothing interrupts: made once, and not to be changed."""
+    home = tmp_path_factory.mktemp("whole")
+    return functools.cache(lambda name: SETTINGS[name].run(home / name))
 
 
 def interrupt() -> None:
@@ -130,10 +145,9 @@ def untimed(table: pa.Table) -> pa.Table:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_run_stopped_and_resumed_is_the_run_never_stopped(tmp_path, name):
+def test_a_run_stopped_and_resumed_is_the_run_never_stopped(tmp_path, name, whole):
     setting = SETTINGS[name]
-    whole = setting.run(tmp_path / "whole")
-    assert whole.done
+    assert whole(name).done
     part = tmp_path / "part"
     stop = At(setting.plan.steps * 4 // 10, interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -142,18 +156,17 @@ def test_a_run_stopped_and_resumed_is_the_run_never_stopped(tmp_path, name):
     assert not Run.open(part).done
     resumed = setting.run(part, resume=True)
     assert resumed.done
-    same(whole, resumed)
+    same(whole(name), resumed)
     seconds = resumed.metrics()["seconds"].to_numpy()
     assert (np.diff(seconds) > 0).all()
 
 
-def test_resuming_what_is_done_changes_nothing(tmp_path):
-    run = TINY.run(tmp_path / "a")
-    TINY.run(tmp_path / "a", resume=True)
-    same(run, TINY.run(tmp_path / "b"))
+def test_resuming_what_is_done_changes_nothing(tmp_path, whole):
+    shutil.copytree(whole("tiny").path, tmp_path / "a")
+    same(whole("tiny"), TINY.run(tmp_path / "a", resume=True))
 
 
-def test_a_killed_run_resumes_too(tmp_path):
+def test_a_killed_run_resumes_too(tmp_path, whole):
     code = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1]);"
         "import test_train as t; from pathlib import Path;"
@@ -165,10 +178,10 @@ def test_a_killed_run_resumes_too(tmp_path):
     child = subprocess.run([sys.executable, "-c", code, here, str(part)], check=False)
     assert child.returncode == -signal.SIGKILL
     assert list(checkpoint.steps(part / "seed-0" / "checkpoints")) == [50, 100]
-    same(TINY.run(tmp_path / "whole"), TINY.run(part, resume=True))
+    same(whole("tiny"), TINY.run(part, resume=True))
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path, whole):
     class Killed(BaseException):
         pass
 
@@ -178,30 +191,30 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
     part = tmp_path / "part"
     with pytest.raises(Killed):
         TINY.run(part, At(20, kill))
-    same(TINY.run(tmp_path / "whole"), TINY.run(part, resume=True))
+    same(whole("tiny"), TINY.run(part, resume=True))
 
 
 @pytest.mark.usefixtures("_batched_keys")
 def test_seeds_saved_at_different_moments_go_on_from_a_common_one(tmp_path):
     both = TINY._replace(plan=Plan(**vars(TINY.plan) | {"seeds": (0, 3)}))
-    whole, part = both.run(tmp_path / "whole"), tmp_path / "part"
-    with pytest.raises(KeyboardInterrupt):
-        both.run(part, At(150, interrupt))
-    arrays_of = part / "seed-3" / "checkpoints" / "step-150" / "state.json"
+    whole = both.run(tmp_path / "whole")
+    shutil.copytree(whole.path, tmp_path / "part")
+    arrays_of = tmp_path / "part/seed-3/checkpoints/step-200/state.json"
     arrays_of.unlink()  # killed between the two
-    same(whole, both.run(part, resume=True))
+    part = Run.open(tmp_path / "part")
+    assert part.reached == 150
+    same(whole, both.run(part.path, resume=True))
 
 
 @pytest.mark.usefixtures("_batched_keys")
-def test_seeds_side_by_side_are_the_single_seeds(tmp_path):
+def test_seeds_side_by_side_are_the_single_seeds(tmp_path, whole):
     """One batched program rounds a little differently from single ones: here by at most
     3e-7 after ten updates."""
     setting = SETTINGS["ppo"]
-    both = setting._replace(plan=Plan(**vars(setting.plan) | {"seeds": (0, 1)}))
+    both = setting._replace(plan=Plan(**vars(setting.plan) | {"seeds": (1, 0)}))
     many = both.run(tmp_path / "many").metrics().to_pydict()
-    alone = Plan(**vars(setting.plan) | {"seeds": (1,)})
-    one = setting._replace(plan=alone).run(tmp_path / "one").metrics().to_pydict()
-    rows = [i for i, seed in enumerate(many["seed"]) if seed == 1]
+    one = whole("ppo").metrics().to_pydict()
+    rows = [i for i, seed in enumerate(many["seed"]) if seed == 0]
     for name in ("step", "episodes", "return", "value_loss", "policy_loss"):
         np.testing.assert_allclose(
             [many[name][i] for i in rows], one[name], rtol=1e-5, atol=1e-6
@@ -213,15 +226,15 @@ def hosted(env, **changes) -> Setting:
     return Setting(Drift(), env, plan)
 
 
-def test_seeds_in_processes_are_the_single_seeds_even_when_stopped(tmp_path):
-    many, both = tmp_path / "many", hosted("CartPole-v1", seeds=(0, 1))
+def test_seeds_in_processes_are_the_single_seeds_even_when_stopped(tmp_path, whole):
+    many, both = tmp_path / "many", hosted("CartPole-v1", seeds=(1, 0), overlap=True)
     with pytest.raises(KeyboardInterrupt):
         both.run(many, At(1, interrupt))
     heard = At(200, lambda: None)
     resumed = both.run(many, heard, resume=True)
     assert resumed.done
     assert heard.step is None or Run.open(many).metrics().num_rows == 200
-    same(hosted("CartPole-v1", seeds=(1,)).run(tmp_path / "one"), resumed)
+    same(whole("tiny-host-overlap"), resumed)
 
 
 def test_seeds_whose_parent_is_killed_save_and_stop(tmp_path):
@@ -246,7 +259,7 @@ def test_seeds_whose_parent_is_killed_save_and_stop(tmp_path):
         assert 0 < max(saved) < 100_000
 
 
-def test_no_two_processes_train_one_run(tmp_path):
+def test_no_two_processes_train_one_run(tmp_path, whole):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "import test_train as t; from pathlib import Path;"
@@ -264,7 +277,7 @@ def test_no_two_processes_train_one_run(tmp_path):
     assert f"RunFault: {path} is being trained by another process" in str(said[0])
     assert run.done
     assert not run.busy
-    same(TINY.run(tmp_path / "b"), run)
+    same(whole("tiny"), run)
 
 
 def test_a_world_that_no_other_process_can_make_is_one_line(tmp_path):
@@ -281,29 +294,33 @@ def elsewhere(act):
     return gymnasium.make("CartPole-v1")
 
 
-def refuse():
-    raise EnvironmentFault("out of order")
-
-
-@pytest.mark.parametrize(
-    ("act", "said"), [(refuse, "out of order"), (partial(os._exit, 7), "code 7")]
-)
-def test_what_fails_in_a_process_is_said_with_its_seed(tmp_path, act, said):
-    with pytest.raises(PeiraError, match=rf"(seed \d: .*{said}.*){{2}}"):
-        hosted(partial(elsewhere, act), seeds=(0, 1)).run(tmp_path / "a")
-
-
 def broken():
     raise OSError("no such\nfile")
 
 
+def fail_in_turn(place):
+    """Whoever comes first cannot make it, and whoever comes next dies."""
+    try:
+        place.mkdir()
+    except FileExistsError:
+        os._exit(7)
+    broken()
+
+
+def test_what_fails_in_a_process_is_said_with_its_seed(tmp_path):
+    env = partial(elsewhere, partial(fail_in_turn, tmp_path / "first"))
+    with pytest.raises(PeiraError, match=r"(seed \d: .*){2}") as caught:
+        hosted(env, seeds=(0, 1)).run(tmp_path / "a")
+    said = str(caught.value)
+    assert re.search(r"seed \d: \S*[^;]*making it raised OSError: no such", said)
+    assert re.search(r"seed \d: its process died.* code 7", said)
+    assert {seed for seed in "01" if f"seed {seed}: " in said} == {"0", "1"}
+    assert "\n" not in said
+
+
 @pytest.mark.parametrize(
     ("env", "changes"),
-    [
-        (broken, {}),
-        (partial(elsewhere, broken), {"seeds": (0, 1)}),
-        (partial(elsewhere, broken), {"processes": True}),
-    ],
+    [(broken, {}), (partial(elsewhere, broken), {"processes": True})],
 )
 def test_an_environment_that_cannot_be_made_is_one_line(tmp_path, env, changes):
     with pytest.raises(PeiraError, match="making it raised OSError: no such") as caught:
@@ -361,7 +378,9 @@ def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(tmp_path
     assert max(run.metrics()["step"].to_pylist()) == 100
 
 
-def test_a_full_disk_stops_in_one_line_and_the_run_goes_on_later(tmp_path, monkeypatch):
+def test_a_full_disk_stops_in_one_line_and_the_run_goes_on_later(
+    tmp_path, whole, monkeypatch
+):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -373,7 +392,7 @@ def test_a_full_disk_stops_in_one_line_and_the_run_goes_on_later(tmp_path, monke
         TINY.run(part, At(110, fill_up))
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
-    same(TINY.run(tmp_path / "whole"), TINY.run(part, resume=True))
+    same(whole("tiny"), TINY.run(part, resume=True))
 
 
 def test_stop_signal_asks_first_and_insists_second():
@@ -410,25 +429,32 @@ def test_a_chunk_across_the_warm_up_is_one_line():
     }
 
 
-def longer(setting: Setting, steps: int) -> Setting:
+def lasting(setting: Setting, steps: int) -> Setting:
     return setting._replace(plan=dataclasses.replace(setting.plan, steps=steps))
 
 
-def test_a_run_made_longer_is_the_long_run(tmp_path):
-    """No schedule of SAC hangs on the length of a run: every number is the same."""
-    short, long = SETTINGS["sac"], longer(SETTINGS["sac"], 90)
-    long.run(tmp_path / "a")
-    short.run(tmp_path / "b")
-    long.run(tmp_path / "b", resume=True)
-    last = "seed-0/checkpoints/step-90/state.safetensors"
-    assert (tmp_path / "a" / last).read_bytes() == (tmp_path / "b" / last).read_bytes()
+def test_a_run_made_longer_is_the_long_run(tmp_path, whole):
+    """Where no schedule hangs on the length of a run, every number is the same."""
+    lasting(TINY, 100).run(tmp_path / "a")
+    run = TINY.run(tmp_path / "a", resume=True)
+    for file in ("checkpoints/step-200/state", "policy/policy"):
+        one, two = (r.path / f"seed-0/{file}.safetensors" for r in (whole("tiny"), run))
+        assert one.read_bytes() == two.read_bytes()
 
 
-def test_a_longer_run_has_a_longer_schedule(tmp_path):
+def test_nothing_of_sac_hangs_on_the_length_of_a_run():
+    """All that an algorithm is told of it is the number of updates in the spec."""
+    box = Box(-np.ones(2, np.float32), np.ones(2, np.float32))
+    init = lambda hp, n: hp.init(Spec(box, box, updates=n), key=jax.random.key(0))
+    assert eqx.tree_equal(init(SAC(hidden=(4,)), 10), init(SAC(hidden=(4,)), 20))
+    assert not eqx.tree_equal(init(ppo, 10), init(ppo, 20))  # it is seen where it does
+
+
+def test_a_longer_run_has_a_longer_schedule(tmp_path, whole):
     """PPO's step size falls to zero over the run, and from where it stands over the
     longer run."""
-    short, long = SETTINGS["ppo"], longer(SETTINGS["ppo"], 1280)
-    short.run(tmp_path / "a")
+    short, long = SETTINGS["ppo"], lasting(SETTINGS["ppo"], 1280)
+    shutil.copytree(whole("ppo").path, tmp_path / "a")
     run = long.run(tmp_path / "a", resume=True)
     rows = run.metrics().select(["updates", "learning_rate"]).to_pylist()
     rate = {

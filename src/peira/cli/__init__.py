@@ -145,7 +145,7 @@ def parser() -> Parser:
     runs.add_argument("directory", nargs="?", default="runs", help="(runs)")
 
     comparing_flags(verb("compare", "compare runs with the first of them"))
-    reporting_flags(verb("report", "write all about runs or a study on one HTML page"))
+    reporting_flags(verb("report", "write all about runs, a study or a sweep as HTML"))
     power_flags(verb("power", "how many seeds does it take to see a difference?"))
     judging_flags(verb("ope", "judge a policy by a dataset that another collected"))
     choosing_flags(verb("select", "choose one of several policies, and score it"))
@@ -221,10 +221,10 @@ def comparing_flags(compare: argparse.ArgumentParser) -> None:
 
 def reporting_flags(report: argparse.ArgumentParser) -> None:
     report.add_argument(
-        "paths", nargs="+", metavar="path", help="runs, or one study's folder or rows"
+        "paths", nargs="+", metavar="path", help="runs, or one study or sweep"
     )
     report.add_argument(
-        "--out", help="file to write (report.html: of one run or study, in its folder)"
+        "--out", help="file to write (report.html: of one folder, in it)"
     )
     scoring_flags(report)
 

@@ -47,6 +47,22 @@ def axis_of(cls: type, name: str, hint: Any, words: str) -> Axis:
     return Axis((), low, high, log)
 
 
+def as_words(cls: type[Algorithm], name: str, axis: Axis) -> str:
+    """What to write for these values; `axis_of` reads it."""
+    if axis.low is not None:
+        return f"{'log:' * axis.log}{axis.low}:{axis.high}"
+    between = ":" if several(hints(cls)[name]) else ","
+    return between.join(map(as_word, axis.choices))
+
+
+def as_word(value: Any) -> str:
+    """A value of a field, in full."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(as_word, value))
+    plain = {None: "none", True: "true", False: "false"}
+    return plain[value] if value is None or isinstance(value, bool) else str(value)
+
+
 def several(hint: Any) -> bool:
     """Whether a type holds several values, as `64,64` does."""
     parts = (hint, *typing.get_args(hint))

@@ -34,6 +34,8 @@ def convert(hint: Any, value: Any) -> Any:
     elif hint is types.NoneType:
         if value is None or str(value).lower() == "none":
             return None
+    elif hint is bool and value in ("true", "false"):
+        return value == "true"
     elif hint in (bool, str) or isinstance(value, bool):
         if type(value) is hint:
             return value

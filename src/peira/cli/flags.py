@@ -3,6 +3,7 @@ algorithm and a plan."""
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
 import itertools
@@ -212,24 +213,27 @@ def flag(cls: type, name: str, hint: Any) -> Any:
         ours = cls in (Options, CheckOptions, SweepOptions)
         return Annotated[hint, tyro.conf.FlagCreatePairsOff] if ours else hint
     many = tuple in (get_origin(hint), get_origin(getattr(hint, "__origin__", None)))
-
-    def read(words: list[str]) -> Any:
-        if not words:
-            raise BadConfig(f"{cls.__name__}.{name} needs a value: {metavar(hint)}")
-        return fit(cls, name, hint, ",".join(words) if many else words[0])
-
-    def write(value: Any) -> list[str]:
-        if isinstance(value, tuple):
-            return [",".join(map(str, value))]
-        return ["none" if value is None else str(value)]
-
     return Annotated[
         hint,
         PrimitiveConstructorSpec(
             nargs="*" if many else 1,
             metavar=metavar(hint),
-            instance_from_str=read,
+            instance_from_str=functools.partial(read, cls, name, hint),
             is_instance=lambda _: True,
             str_from_instance=write,
         ),
     ]
+
+
+def read(cls: type, name: str, hint: Any, words: list[str]) -> Any:
+    """The value of a field, from the words that follow its flag."""
+    if not words:
+        raise BadConfig(f"{cls.__name__}.{name} needs a value: {metavar(hint)}")
+    return fit(cls, name, hint, ",".join(words))
+
+
+def write(value: Any) -> list[str]:
+    """The words that `read` makes this value of."""
+    if isinstance(value, tuple):
+        return [",".join(map(str, value))]
+    return ["none" if value is None else str(value)]

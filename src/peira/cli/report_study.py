@@ -33,6 +33,7 @@ from .studies import rule
 
 
 Rows = Sequence[Row]
+NO_CURVES = "The runs are not beside the rows, so there are no curves."
 
 
 def sections(path: Path) -> tuple[str, list[Section]]:
@@ -47,7 +48,7 @@ def sections(path: Path) -> tuple[str, list[Section]]:
         Section("Curves", drawn(study, found.tier, rows, home / "runs")),
         Section("Runs", table([run_row(study, found.tier, row) for row in rows])),
         Section("Settings", settings(study, found.tier, rows, text)),
-        Section("Provenance", definitions(provenance(rows))),
+        Section("Provenance", definitions(provenance(rows, "study's file"))),
         Section("Repeat", repeat(study, found, rows, path, text)),
     ]
 
@@ -112,20 +113,20 @@ def drawn(study: Study, tier: str, rows: Rows, runs: Path) -> Html:
         curves = {
             arm: one
             for arm in study.arms
-            if (one := arm_curve([r for r in here if r["arm"] == arm], runs))
+            if (one := curve_of([r for r in here if r["arm"] == arm], runs))
         }
         if curves:
             data = any("data" in row["config"] for row in here)
             axis = "updates" if data else "environment steps"
             found.append(Chart(f"{task}: return of greedy episodes", curves, axis))
     if not found:
-        return paragraphs("The runs are not beside the rows, so there are no curves.")
+        return paragraphs(NO_CURVES)
     return charts(found)
 
 
-def arm_curve(rows: Rows, runs: Path) -> Curve | None:
-    """The curve of those runs that are still there; None for none. Raises `DataFault`
-    for a row that names no folder of the study."""
+def curve_of(rows: Rows, runs: Path) -> Curve | None:
+    """The curve of those rows' runs that are still there; None for none. Raises
+    `DataFault` for a row that names no folder in `runs`."""
     for row in rows:
         if Path(row["run"]).name != row["run"]:
             raise DataFault(f"a row's run is {row['run']!r}, and not the name of one")
@@ -168,11 +169,12 @@ def pairs(config: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"setting": k, "value": v} for k, v in flattened(config).items()]
 
 
-def provenance(rows: Rows) -> dict[str, Any]:
-    """What the rows were made by; several values where they were not all the same."""
-    found: dict[str, dict[str, None]] = {"study's file": {}, "code": {}}
+def provenance(rows: Rows, whose: str) -> dict[str, Any]:
+    """What the rows were made by; several values where they were not all the same.
+    `whose` version stands in the rows."""
+    found: dict[str, dict[str, None]] = {whose: {}, "code": {}}
     for row in rows:
-        said = {"study's file": row["version"], "code": row["code"]} | row["versions"]
+        said = {whose: row["version"], "code": row["code"]} | row["versions"]
         said["data"] = (row["config"].get("data") or {}).get("fingerprint", "")
         for name, value in said.items():
             if value:

@@ -1,4 +1,4 @@
-"""`peira report`: everything about runs, or about a study, on one page."""
+"""`peira report`: everything about runs, a study or a sweep on one page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +9,12 @@ from ..engine.files import write_file
 from ..engine.provenance import now
 from ..engine.run import Run
 from ..evidence.report import library, page, Section, Shelf
-from . import report_runs, report_study
+from . import report_runs, report_study, report_sweep
 from .comparing import BY, distinct, side_by_side
+
+
+WHOLE = {"study": report_study.sections, "sweep": report_sweep.sections}
+"""What a page is made of by one folder alone."""
 
 
 def report(
@@ -19,32 +23,34 @@ def report(
     by: str = "final",
     paired: bool = False,
 ) -> Path:
-    """Write one page of HTML about runs of one environment, or about a study, that
-    opens from the disk and loads nothing; where it is.
+    """Write one page of HTML about runs of one environment, about a study or about a
+    sweep, that opens from the disk and loads nothing; where it is.
 
-    `paths` are runs, or the folder of one study (or a file of its rows). `by` and
-    `paired` are those of `compare`. `out` is `report.html` in the run or the study, or
-    here for several runs. Raises `PeiraError`, with nothing written.
+    `paths` are runs, the folder of one study (or a file of its rows), or that of one
+    sweep. `by` and `paired` are those of `compare`. `out` is `report.html` in the
+    folder, or here for several runs. Raises `PeiraError`, with nothing written.
     """
     if not paths:
-        raise BadConfig("a report needs a run or a study")
+        raise BadConfig("a report needs a run, a study or a sweep")
     draws = library()
     places = [p.path if isinstance(p, Run) else Path(p) for p in paths]
-    studies = [p for p in places if is_study(p)]
+    alone = [p for p in places if kind_of(p) != "run"]
     home = places[0] if len(places) == 1 else Path()
     file = Path(
         out or (home.parent if home.suffix == ".jsonl" else home) / "report.html"
     )
     if file.suffix not in (".html", ".htm"):
         raise BadConfig(f"--out {file}: a report is HTML; name it something.html")
-    if not studies:
+    if not alone:
         title, sections = of_runs(paths, Shelf(file), by=by, paired=paired)
     elif len(places) > 1:
-        raise BadConfig(f"{studies[0]} is a study: a report is of one, or of runs")
+        kind = kind_of(alone[0])
+        raise BadConfig(f"{alone[0]} is a {kind}: a report is of one, or of runs")
     elif paired or by != "final":
-        raise BadConfig(f"{studies[0]} is a study: its file says what is compared")
+        kind = kind_of(alone[0])
+        raise BadConfig(f"{alone[0]} is a {kind}: its file says what is compared")
     else:
-        title, sections = report_study.sections(studies[0])
+        title, sections = WHOLE[kind_of(alone[0])](alone[0])
     lead = f"Written {now()} by Peira {__version__}; needs no network."
     text = page(title, lead, sections, draws=draws)
     try:
@@ -54,9 +60,11 @@ def report(
     return file
 
 
-def is_study(path: Path) -> bool:
-    """Whether a study lies there, or only its rows."""
-    return path.suffix == ".jsonl" or (path / "study.json").exists()
+def kind_of(path: Path) -> str:
+    """What lies there: a study (perhaps only its rows), a sweep, or else a run."""
+    if path.suffix == ".jsonl" or (path / "study.json").exists():
+        return "study"
+    return "sweep" if (path / "sweep.json").exists() else "run"
 
 
 def of_runs(

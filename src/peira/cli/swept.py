@@ -4,8 +4,7 @@ import json as js
 import math
 from typing import Any
 
-from ..evidence import Interval
-from ..evidence.sweeps import Cost, Outcome, Place
+from ..evidence.sweeps import Cost, Outcome, Place, Sweep, Trial
 from .summary import plain_estimate
 from .tables import table
 
@@ -17,47 +16,59 @@ def say(place: Place, *, json: bool) -> None:
         print(js.dumps(told(place, found)))
         return
     sweep = place.sweep
-    unit = "updates" if sweep.data else "steps"
-    best = sorted(found.trials.values(), key=lambda t: rank(t.score))
     rows = [
         {"trial": t.number}
         | {name: worded(t.setting[name]) for name in sweep.axes}
         | {sweep.by: t.state if t.score is None else str(t.score.estimate)}
-        for t in best
+        for t in ranked(found)
     ]
     table(rows, title=f"{place.path}: {sweep.algorithm} on {sweep.data or sweep.env}")
     if found.winner is None:
         print(f"no winner yet{found.why and '; '}{found.why}")
     else:
-        say_winner(place, found)
-    ended = [t.state for t in found.trials.values()]
-    kinds = "".join(f", {ended.count(s)} {s}" for s in dict.fromkeys(ended))
-    print(f"  trials   {len(ended)} of {sweep.trials}{kinds}")
-    print(f"  search   {spent(found.search, unit)}")
-    print(f"  check    {spent(found.check, unit)}")
+        best = found.trials[found.winner]
+        print(f"winner: {named(best)}")
+        for what, words in left(sweep, best, found).items():
+            print(f"  {what:<8} {words}")
+        if found.fresh is not None:
+            print(f"  train it peira train --config {place.path / 'winner.toml'}")
+    for what, words in spent(sweep, found).items():
+        print(f"  {what:<8} {words}")
     for flag in found.flags:
         print(f"  flag     {flag}")
 
 
-def say_winner(place: Place, found: Outcome) -> None:
-    """The winner, and what is left of its lead on fresh seeds."""
-    assert found.winner is not None
-    best = found.trials[found.winner]
-    values = ", ".join(f"{k} {worded(v)}" for k, v in best.setting.items())
-    print(f"winner: trial {best.number}: {values}")
+def named(trial: Trial) -> str:
+    """A trial by its number and what it set."""
+    values = ", ".join(f"{k} {worded(v)}" for k, v in trial.setting.items())
+    return f"trial {trial.number}: {values}"
+
+
+def left(sweep: Sweep, best: Trial, found: Outcome) -> dict[str, str]:
+    """What the search promised of the winner, and what is left of it on fresh seeds."""
     assert best.score is not None
-    by, few = place.sweep.by, len(place.sweep.seeds)
+    by, few = sweep.by, len(sweep.seeds)
     seeds = f"{few} seed{'s' * (few > 1)}"
-    said, worth = best.score.estimate, found.fresh and found.fresh.estimate
-    print(f"  searched {said}: {by}, mean of the {seeds} that chose it")
+    promised = f"{best.score.estimate}: {by}, mean of the {seeds} that chose it"
     if found.fresh is None:
-        print("  fresh    not run yet")
-        return
-    print(f"  fresh    {worth}: {by}, mean of {found.fresh.runs} seeds of their own")
-    print(f"  optimism {found.optimism}: so much less than the search promised")
-    if found.fresh.why:
-        print(f"           {found.fresh.why}")
-    print(f"  train it peira train --config {place.path / 'winner.toml'}")
+        return {"searched": promised, "fresh": "not run yet"}
+    worth, runs, why = found.fresh.estimate, found.fresh.runs, found.fresh.why
+    return {
+        "searched": promised,
+        "fresh": f"{worth}: {by}, mean of {runs} seeds of their own",
+        "optimism": f"{found.optimism}: so much less than the search promised",
+    } | ({"": why} if why else {})
+
+
+def spent(sweep: Sweep, found: Outcome) -> dict[str, str]:
+    """How many trials there were, and what they and the fresh seeds cost."""
+    ended = [t.state for t in found.trials.values()]
+    kinds = "".join(f", {ended.count(s)} {s}" for s in dict.fromkeys(ended))
+    return {
+        "trials": f"{len(ended)} of {sweep.trials}{kinds}",
+        "search": cost(sweep, found.search),
+        "check": cost(sweep, found.check),
+    }
 
 
 def told(place: Place, found: Outcome) -> dict[str, Any]:
@@ -79,8 +90,10 @@ def told(place: Place, found: Outcome) -> dict[str, Any]:
     }
 
 
-def rank(score: Interval | None) -> float:
-    return math.inf if score is None else -score.estimate.value
+def ranked(found: Outcome) -> list[Trial]:
+    """The trials, the best first and those without a score last."""
+    value = lambda t: math.inf if t.score is None else -t.score.estimate.value
+    return sorted(found.trials.values(), key=value)
 
 
 def worded(value: Any) -> str:
@@ -90,5 +103,6 @@ def worded(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def spent(cost: Cost, unit: str) -> str:
-    return f"{cost.runs} runs, {cost.steps:,} {unit}, {cost.seconds:,.0f} s"
+def cost(sweep: Sweep, of: Cost) -> str:
+    unit = "updates" if sweep.data else "steps"
+    return f"{of.runs} runs, {of.steps:,} {unit}, {of.seconds:,.0f} s"

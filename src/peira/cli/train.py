@@ -83,6 +83,7 @@ def configured(flags: Sequence[str]) -> dict[str, Any]:
         said = unspell(tomllib.loads(Path(file).read_text()))
     except (OSError, ValueError, RecursionError) as error:
         raise BadConfig(f"--config {file} cannot be read: {error}") from None
+    said = {key: value for key, value in said.items() if value is not None}
     for key, value in said.items():
         if key not in TABLES:
             raise unknown(f"entry of {file}", key, TABLES)

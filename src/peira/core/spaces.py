@@ -71,23 +71,22 @@ class Box(Space):
         return np.all(inside.reshape(*x.shape[: x.ndim - len(self.shape)], -1), axis=-1)
 
     def to_json(self) -> dict[str, Any]:
-        def side(x: np.ndarray) -> Any:  # one number when all entries agree
-            same = x.size > 0 and (x == x.flat[0]).all()
-            return str(x.flat[0]) if same else [str(v) for v in x.ravel()]
-
         return {
             "space": "Box",
             "shape": list(self.shape),
             "dtype": self.dtype.name,
-            "low": side(self.low),
-            "high": side(self.high),
+            "low": bound_to_json(self.low),
+            "high": bound_to_json(self.high),
         }
 
+    def _form(self) -> tuple[Any, ...]:
+        return self.shape, self.dtype, self.low.tobytes(), self.high.tobytes()
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Box) and self.to_json() == other.to_json()
+        return isinstance(other, Box) and self._form() == other._form()
 
     def __hash__(self) -> int:
-        return hash((self.shape, self.dtype, self.low.tobytes(), self.high.tobytes()))
+        return hash(self._form())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +185,12 @@ def fit(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def choices(space: PyTree) -> int:
     """Entries of a mask of legal actions: those of a MultiDiscrete lie end to end."""
     return space.n if isinstance(space, Discrete) else sum(space.nvec)
+
+
+def bound_to_json(x: np.ndarray) -> str | list[str]:
+    """One number when all entries agree."""
+    same = x.size > 0 and (x == x.flat[0]).all()
+    return str(x.flat[0]) if same else [str(v) for v in x.ravel()]
 
 
 def to_json(space: PyTree) -> Any:

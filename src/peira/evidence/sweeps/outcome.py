@@ -156,6 +156,8 @@ def belonging(sweep: Sweep, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         where = f"a row of trial {row['trial']}, seed {row['seed']}"
         if row["version"] != sweep.version:
             raise DataFault(f"{where} is of another sweep")
+        if row["setting"].keys() != sweep.axes.keys():
+            raise DataFault(f"{where} does not say what it set")
         if cell(row) in seen:
             raise DataFault(f"{where} is there twice")
         seen.add(cell(row))

@@ -112,6 +112,21 @@ class Place:
             sweep.env_kwargs,
         )
 
+    def toml(self, setting: Setting) -> str:
+        """The configuration that trains a setting, for `--config`."""
+        sweep = self.sweep
+        plan = rebuild(Plan, sweep.plan)
+        said = configuration(
+            sweep.algorithm,
+            sweep.env,
+            sweep.learner(setting),
+            plan,
+            env_kwargs=sweep.env_kwargs,
+        )
+        if sweep.data is not None:
+            said["data"] = {"path": sweep.data}
+        return tomli_w.dumps(spell(said))
+
     def row(self, one: Cell, setting: Setting) -> dict[str, Any]:
         """What a training says that has ended, one way or another."""
         home = self.home(one)
@@ -171,21 +186,9 @@ def advance(place: Place, scheduler: Scheduler, board: Board) -> None:
         if found.winner is None:
             raise RunFault(f"{place.path}: no trial came to its end; {found.why}")
         setting = found.trials[found.winner].setting
-        keep_winner(place, setting)
+        write_file(place.path / "winner.toml", place.toml(setting).encode())
         cells = {Cell(WINNER, seed): setting for seed in sweep.fresh_seeds}
         make(place, cells, scheduler, board, lambda: None)
-
-
-def keep_winner(place: Place, setting: Setting) -> None:
-    """Write the configuration that trains it."""
-    one = place.work(Cell(WINNER, place.sweep.fresh_seeds[0]), setting)
-    plan = rebuild(Plan, place.sweep.plan)
-    said = configuration(
-        one.algorithm, one.env, one.learner, plan, env_kwargs=one.env_kwargs
-    )
-    if place.sweep.data is not None:
-        said["data"] = {"path": place.sweep.data}
-    write_file(place.path / "winner.toml", tomli_w.dumps(spell(said)).encode())
 
 
 def make(
