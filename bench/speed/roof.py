@@ -31,6 +31,7 @@ from peira.engine.plan import Plan
 
 
 ALGORITHMS = ("sac", "td3", "bc", "td3-bc", "iql", "bear", "cql", "bcq", "dt")
+DELAYED = ("td3", "td3-bc")  # whose actor learns every second time; here every time
 SIDE = 2048  # of the matrices whose product is the limit
 ROUNDS, SECONDS = 15, 1.0
 
@@ -75,7 +76,7 @@ def multiplied(part: Any) -> Iterator[JaxprEqn]:
 def measure(name: str) -> dict:
     """FLOP per second of updates, of their products and of the large one, in each
     round."""
-    algorithm = algos.get(name)()
+    algorithm = algos.get(name)(**({"delay": 1} if name in DELAYED else {}))
     data = read(DATA)
     beat = beat_from(algorithm, data, Plan(steps=10**7))
     loop = FromData(beat, data, (0,), resident=2**32)
