@@ -10,9 +10,9 @@ import math
 from typing import TypeAlias
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax import lax
 from jax.nn import mish
 from jaxtyping import Array, Float, Int
 
@@ -53,16 +53,14 @@ class Conv1D(eqx.Module):
         self.stride, self.spread = stride, spread
 
     def __call__(self, x: Sequence) -> Sequence:
-        edge = len(self.weight) // 2
-        y = jax.lax.conv_general_dilated(
-            x[None],
-            self.weight,
-            (self.stride,),
-            [(edge, edge)],
-            lhs_dilation=(self.spread,),
-            dimension_numbers=("NWC", "WIO", "NWC"),
-        )
-        return y[0] + self.bias[None]
+        # As one matrix product: XLA convolves wide sequences tens of times as slowly on CPUs.
+        size, _, n_out = self.weight.shape
+        edge = size // 2
+        x = lax.pad(x, 0.0, [(edge, edge, self.spread - 1), (0, 0, 0)])
+        last = len(x) - size
+        seen = [x[k : last + k + 1 : self.stride] for k in range(size)]
+        product = jnp.concatenate(seen, axis=-1) @ self.weight.reshape(-1, n_out)
+        return product + self.bias[None]
 
 
 class GroupNorm(eqx.Module):
@@ -79,7 +77,7 @@ class GroupNorm(eqx.Module):
         groups = x.reshape(len(x), min(GROUPS, x.shape[-1] // GROUP), -1)
         mean = groups.mean(axis=(0, 2), keepdims=True)
         var = groups.var(axis=(0, 2), keepdims=True)
-        even = ((groups - mean) * jax.lax.rsqrt(var + 1e-5)).reshape(x.shape)
+        even = ((groups - mean) * lax.rsqrt(var + 1e-5)).reshape(x.shape)
         return even * self.scale[None] + self.shift[None]
 
 
