@@ -19,6 +19,7 @@ docs: .venv/dev
 	$(BIN)/mkdocs build --strict --quiet
 
 learn: .venv/dev
+	$(BIN)/pytest -n auto -m long
 	$(BIN)/python bench/coverage.py
 	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/offline.py

@@ -4,6 +4,7 @@ the catalogue is tested here without a new line here.
 
 import dataclasses
 import functools as ft
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,17 @@ from peira.evidence.conformance.settings import SMALL
 
 
 BLIND = {"tt": {"image-box"}}  # who reads no images
+LONG = {"sweeping", "deciding"}
+IN_SHORT = {"bc", "dqn", "dt", "iql", "ppo", "sac", "td3-bc"}
+"""Of whom `make test` asks what takes long, too; `make learn` asks the others."""
 each_algorithm = pytest.mark.parametrize("name", algos.catalogue)
+
+
+def promises():
+    """Every algorithm with every group of checks."""
+    for name, group in itertools.product(algos.catalogue, GROUPS):
+        later = group in LONG and name not in IN_SHORT
+        yield pytest.param(name, group, marks=[pytest.mark.long] * later)
 
 
 @ft.lru_cache(maxsize=1)
@@ -42,8 +53,7 @@ def remembers(subject):
     return bool(jax.tree.leaves(jax.eval_shape(begin, jr.key(0))))
 
 
-@pytest.mark.parametrize("group", GROUPS)
-@each_algorithm
+@pytest.mark.parametrize(("name", "group"), promises())
 def test_keeps_its_promises(name, group):
     one = subject(name)
     checks = [check for check in CHECKS if check.name in GROUPS[group]]

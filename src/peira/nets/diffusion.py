@@ -53,7 +53,8 @@ class Conv1D(eqx.Module):
         self.stride, self.spread = stride, spread
 
     def __call__(self, x: Sequence) -> Sequence:
-        # As one matrix product: XLA convolves wide sequences tens of times as slowly on CPUs.
+        # As one matrix product: XLA's convolution of wide sequences takes tens of times
+        # as long on a CPU.
         size, _, n_out = self.weight.shape
         edge = size // 2
         x = lax.pad(x, 0.0, [(edge, edge, self.spread - 1), (0, 0, 0)])
