@@ -61,7 +61,7 @@ function layout(numbers) {
   const line = getComputedStyle(button).borderTopColor;
   const axis = { gridcolor: line, linecolor: line, zeroline: false, automargin: true };
   return {
-    height: 400, margin: { l: 56, r: 12, t: 12, b: 48 },
+    height: 400, margin: { l: 56, r: 12, t: 32, b: 72 },
     paper_bgcolor: paper, plot_bgcolor: paper,
     font: { color: ink, family, size: 13 },
     hovermode: "x unified", hoverlabel: { bgcolor: paper, bordercolor: line },
@@ -69,7 +69,7 @@ function layout(numbers) {
     xaxis: { ...axis, title: { text: plain(numbers.axis) }, hoverformat: ",d",
       exponentformat: "SI", showgrid: false },
     yaxis: { ...axis, title: { text: "return" }, range: span(numbers.curves) },
-    showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+    showlegend: true, legend: { orientation: "h", x: 0, y: 0, yanchor: "bottom", yref: "container" },
   };
 }
 
