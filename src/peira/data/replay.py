@@ -159,11 +159,9 @@ class Prioritised(Store[Shelf, Sample]):
             raise BadConfig("a prioritised replay needs the surprise of every item")
         priority = (jnp.abs(report.surprise) + self.epsilon) ** self.alpha
         index = jnp.asarray(batch.index)
-        # After a failed update every item stays as surprising as it was. The weight is
-        # asked for, too, so that XLA knows it was read before the tree is written to,
-        # and does not copy the tree.
-        fine = jnp.isfinite(priority) & jnp.isfinite(batch.weight)
-        priority = jnp.where(fine, priority, sumtree.read(kept.tree, index))
+        # After a failed update every item stays as surprising as it was.
+        old = sumtree.read(kept.tree, index)
+        priority = jnp.where(jnp.isfinite(priority), priority, old)
         tree = sumtree.write(kept.tree, index, priority)
         peak = jnp.maximum(kept.peak, priority.max())
         return Shelf(kept.ring, tree, peak, kept.served + 1)
