@@ -81,7 +81,14 @@ def record() -> None:
     )
     write(data, SET)
     world.close()
-    keep(KEPT, {"learner": SCRIPT, "seed": 0, "step": data.steps, "returns": returns})
+    if not known(SCRIPT):
+        about = {"learner": SCRIPT, "seed": 0, "step": data.steps}
+        keep(KEPT, about | {"returns": returns})
+
+
+def known(learner: str) -> bool:
+    """Whether its rows are kept."""
+    return any(line["learner"] == learner for line in kept(KEPT))
 
 
 def episode(
@@ -102,7 +109,7 @@ def episode(
 
 def train(learner: str) -> None:
     """Run one learner, or the rest of it, and keep its last evaluation."""
-    if any(line["learner"] == learner for line in kept(KEPT)):
+    if known(learner):
         return
     path = RUNS / learner.lower().replace(",", "").replace(" ", "-")
     if not path.exists():
