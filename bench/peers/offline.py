@@ -120,10 +120,12 @@ def dataset(name: str) -> tuple[d3rlpy.dataset.MDPDataset, str]:
     return data, about["meta"]["env"]
 
 
-def returns(player: Player, env: gymnasium.Env, seed: int) -> list[float]:
+def returns(
+    player: Player, env: gymnasium.Env, seed: int, episodes: int
+) -> list[float]:
     """Of whole episodes of the greedy policy."""
     totals = []
-    for episode in range(EPISODES):
+    for episode in range(episodes):
         obs, _ = env.reset(seed=10_000 * (seed + 1) + episode)
         player.reset()
         total, reward, over = 0.0, 0.0, False
@@ -136,14 +138,22 @@ def returns(player: Player, env: gymnasium.Env, seed: int) -> list[float]:
     return totals
 
 
-def train(name: str, peer: str, seed: int) -> dict:
+def train(
+    name: str,
+    peer: str,
+    seed: int,
+    *,
+    batch: int = BATCH,
+    updates: int = UPDATES,
+    episodes: int = EPISODES,
+) -> dict:
     data, env = dataset(name)
     world = gymnasium.make(env)
     d3rlpy.seed(seed)
     kind, settings = PEERS[peer]
     high = float(world.action_space.high[0])
     scaler = d3rlpy.preprocessing.MinMaxActionScaler(minimum=-high, maximum=high)
-    settings = {"batch_size": BATCH, "action_scaler": scaler} | settings
+    settings = {"batch_size": batch, "action_scaler": scaler} | settings
     earned = [float(episode.rewards.sum()) for episode in data.episodes]
     if peer == "dt":
         largest = max(map(abs, earned))  # returns are told in units of it
@@ -152,7 +162,7 @@ def train(name: str, peer: str, seed: int) -> dict:
             "max_timestep": max(len(episode.rewards) for episode in data.episodes),
         }
     algorithm = getattr(d3rlpy.algos, f"{kind}Config")(**settings).create(device=False)
-    updates = FEWER.get(peer, UPDATES)
+    updates = FEWER.get(peer, updates)
     with tempfile.TemporaryDirectory() as logs:
         algorithm.fit(
             data,
@@ -171,7 +181,7 @@ def train(name: str, peer: str, seed: int) -> dict:
         "version": metadata.version("d3rlpy"),
         "seed": seed,
         "step": updates,
-        "returns": returns(player, world, seed),
+        "returns": returns(player, world, seed, episodes),
     }
 
 
