@@ -1,29 +1,17 @@
 """What the page of demonstrations says follows from its rows."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 
-BENCH = Path(__file__).parents[2] / "bench"
-
-
 @pytest.fixture
-def imitation(monkeypatch, tmp_path):
-    """The script, whose rows lie elsewhere; what it imports by short names is not to be
-    found afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(BENCH)
-    module = importlib.import_module("imitation")
+def imitation(script, monkeypatch, tmp_path):
+    """The script, whose rows and page lie elsewhere."""
+    module = script("imitation")
     monkeypatch.setattr(module, "KEPT", tmp_path / "imitation.jsonl")
     monkeypatch.setattr(module, "PAGE", tmp_path / "imitation.md")
-    yield module
-    for name in set(sys.modules) - before:
-        if str(BENCH) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    return module
 
 
 def rows(learner: str, *hits: int) -> list[dict]:

@@ -1,40 +1,22 @@
 """What the page of benchmarks says follows from the rows as it should."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 
-ROOT = Path(__file__).parents[2]
-SPEED = ROOT / "bench" / "speed"
 MACHINE = {"cores": 2, "cpu": "a cpu", "python": "3.11", "ours": {"jax": "0.10"}}
 
 
-@pytest.fixture(scope="module")
-def speed():
-    """Imports a script of `bench/speed`; they find one another by their short names,
-    which nothing else is to find afterwards."""
-    before, path = set(sys.modules), list(sys.path)
-    sys.path.insert(0, str(SPEED))
-    yield importlib.import_module
-    sys.path[:] = path
-    for name in set(sys.modules) - before:
-        if str(ROOT / "bench") in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+@pytest.fixture
+def measured(script):
+    return script("measured")
 
 
 @pytest.fixture
-def measured(speed):
-    return speed("measured")
-
-
-@pytest.fixture
-def page(speed):
-    return speed("page")
+def page(script):
+    return script("page")
 
 
 def line(row: str, seconds: dict[str, list[float]]) -> dict:
@@ -173,9 +155,9 @@ def test_who_never_is_there_has_no_time(page, measured):
 
 
 def test_pictures_are_repeated_exactly_and_say_what_they_show(
-    speed, measured, tmp_path, monkeypatch
+    script, measured, tmp_path, monkeypatch
 ):
-    pictures = speed("pictures")
+    pictures = script("pictures")
     rows = {"peira": [1.0] * 7, "sb3, 1 thread": [2.0] * 7, "sbx, 1 thread": [1.0] * 7}
     done = [measured.Result.of(line("sac HalfCheetah-v5", rows))]
     turns = [
@@ -203,8 +185,8 @@ def test_the_page_is_that_of_the_rows(page):
     assert page.PAGE.read_text() == page.page()
 
 
-def test_every_row_can_be_run_and_named(speed):
-    contest, rows = speed("contest"), speed("rows")
+def test_every_row_can_be_run_and_named(script):
+    contest, rows = script("contest"), script("rows")
     for row in rows.ROWS.values():
         assert set(row.ours) <= {*rows.WAYS}
         assert set(row.targets) <= {*rows.NAMES}
