@@ -23,6 +23,7 @@ learn: .venv/dev
 	$(BIN)/python bench/coverage.py
 	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/offline.py
+	$(BIN)/python bench/forecasts.py
 	$(BIN)/python bench/studies.py
 
 bench: export PEERS = $(CURDIR)/.venv-peers/bin/python

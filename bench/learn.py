@@ -267,10 +267,9 @@ def beside(by_row: dict[str, list[dict]]) -> str:
     return "\n".join(body) + "\n"
 
 
-def show(x: Estimate) -> str:
-    if np.isnan(x.low):
-        return f"{x.value:.1f}"
-    return f"{x.value:.1f} [{x.low:.1f}, {x.high:.1f}]"
+def show(x: Estimate, digits: int = 1) -> str:
+    value, low, high = (f"{number:.{digits}f}" for number in (x.value, x.low, x.high))
+    return value if np.isnan(x.low) else f"{value} [{low}, {high}]"
 
 
 def commands(by_row: dict[str, list[dict]]) -> str:
