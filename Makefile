@@ -37,9 +37,9 @@ bench: .venv/dev .venv-peers/made
 	$(BIN)/python bench/speed/reach.py
 	$(BIN)/python bench/speed/page.py
 
-.venv-peers/made: bench/peers/requirements.txt bench/peers/d3rlpy.txt
+.venv-peers/made: bench/peers/requirements.txt bench/peers/d3rlpy.txt bench/peers/tianshou.txt
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --require-hashes --no-deps -r bench/peers/requirements.txt -r bench/peers/d3rlpy.txt
+	.venv-peers/bin/python -m pip install --quiet --require-hashes --no-deps -r bench/peers/requirements.txt -r bench/peers/d3rlpy.txt -r bench/peers/tianshou.txt
 	touch $@
 
 mutate: .venv/dev

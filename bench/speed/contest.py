@@ -8,7 +8,8 @@ stopped meanwhile, so that a noisy machine troubles them alike; what counts is t
 ratio within a round. Peers are run with one thread and with all cores, and the better
 one counts. Where they are is said by PEERS (a Python with what `bench/peers` requires),
 and by PUREJAXRL (a folder that holds the repository) and PUREJAXRL_PYTHON; a row whose
-peers are not there is left out.
+peers are not there is left out, but for those that have no target: it is run without
+them.
 
 Turns are kept in `bench/results/speed.jsonl`, the last run of a row counts.
 """
@@ -33,8 +34,10 @@ from rows import Row, ROWS, WAYS
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 FILES = {"peira": "ours.py", "sb3": "sb3.py", "sbx": "sb3.py", "d3rlpy": "fit.py"}
-FILES |= {"purejaxrl": "purejax.py"}
+FILES |= {"purejaxrl": "purejax.py", "tianshou": "tian.py"}
 PACKAGES = ("stable-baselines3", "sbx-rl", "d3rlpy", "torch", "jax")
+BESIDE = ("tianshou",)  # packages that may be missing
+FOUND = "import sys, importlib.util as u; sys.exit(not u.find_spec(sys.argv[1]))"
 ONE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
@@ -120,6 +123,12 @@ def away(libraries: Iterable[str]) -> list[str]:
     return [library for library in libraries if not home(library)]
 
 
+def installed(library: str) -> bool:
+    """Whether its Python finds the package of that name."""
+    python = home(library)
+    return bool(python) and not subprocess.call([python, "-c", FOUND, library])
+
+
 def entries(ours: Iterable[str], libraries: Iterable[str]) -> Iterator[Entry]:
     for way in ours:
         yield Entry("peira", way=way)
@@ -130,7 +139,9 @@ def entries(ours: Iterable[str], libraries: Iterable[str]) -> Iterator[Entry]:
 
 
 def peers(row: Row) -> list[str]:
-    return [library for library in row.targets if library not in WAYS]
+    """Those with a target, and of the others those that are here."""
+    asked = [library for library in row.targets if library not in WAYS]
+    return asked + [library for library in row.beside if installed(library)]
 
 
 def run(row: Row) -> Iterator[dict[str, Any]]:
@@ -158,7 +169,7 @@ def machine() -> dict[str, Any]:
     ours = {name: metadata.version(name) for name in ("jax", "jaxlib", "mujoco")}
     about |= {"python": platform.python_version(), "ours": ours}
     if python := home("sb3"):
-        about["peers"] = versions(python, PACKAGES)
+        about["peers"] = versions(python, [*PACKAGES, *filter(installed, BESIDE)])
     return about
 
 

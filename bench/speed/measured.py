@@ -66,6 +66,12 @@ class Result(NamedTuple):
         """Per second."""
         return self.n / float(np.median(self.seconds[entry]))
 
+    @property
+    def peers(self) -> dict[str, float | None]:
+        """The targets; none for those beside them, of which only who was there."""
+        there = [one for one in self.row.beside if entries_of(one, self.seconds)]
+        return {**self.row.targets, **dict.fromkeys(there)}
+
     def best(self, library: str) -> str:
         """The faster of its entries."""
         return max(entries_of(library, self.seconds), key=self.rate)

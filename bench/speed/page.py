@@ -79,13 +79,13 @@ def beside(done: list[Result]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for result in done:
         row = result.row
-        for library, target in row.targets.items():
+        for library, target in result.peers.items():
             entry = result.best(library)
             who, ratio = entry.replace(library, NAMES[library]), result.against(entry)
             yield (
                 f"| {row.name} | {row.unit} | {result.rate('peira'):,.0f} | "
                 f"{who} | {result.rate(entry):,.1f} | "
-                f"{ratio} | {target:.3g} | {MET[ratio.value >= target]} |"
+                f"{ratio} | {asked(ratio.value, target)} |"
             )
         for entry in row.ours[1:]:
             if entry not in row.targets:
@@ -94,6 +94,11 @@ def beside(done: list[Result]) -> Iterator[str]:
                     f"| {row.name} | {row.unit} | {result.rate(entry):,.0f} ({way}) "
                     f"| Peira | {result.rate('peira'):,.0f} | {ratio} | | |"
                 )
+
+
+def asked(ratio: float, target: float | None) -> str:
+    """The target and whether it is reached, if there is one."""
+    return "|" if target is None else f"{target:.3g} | {MET[ratio >= target]}"
 
 
 def starting(done: list[Result]) -> Iterator[str]:

@@ -33,7 +33,7 @@ STYLE = {
 
 def ratios(done: list[Result]) -> None:
     """A line for each peer of each row: the median with its interval, and a tick where
-    what is asked begins."""
+    what is asked begins; grey where nothing is."""
     found = [
         (
             f"{one.row.name}: {NAMES[library]}",
@@ -41,16 +41,19 @@ def ratios(done: list[Result]) -> None:
             target,
         )
         for one in done
-        for library, target in one.row.targets.items()
+        for library, target in one.peers.items()
     ]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 0.8 + 0.28 * len(found)), layout="constrained")
         axes = figure.subplots()
         for y, (_, ratio, target) in enumerate(found):
-            colour = BLUE if ratio.value >= target else ORANGE
+            colour = GREY
+            if target is not None:
+                colour = BLUE if ratio.value >= target else ORANGE
             axes.plot([ratio.low, ratio.high], [y, y], color=colour, linewidth=2)
             axes.plot(ratio.value, y, "o", color=colour, markersize=5)
-            axes.plot(target, y, "|", color=GREY, markersize=13, markeredgewidth=2)
+            if target is not None:
+                axes.plot(target, y, "|", color=GREY, markersize=13, markeredgewidth=2)
         axes.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_yticks(range(len(found)), [label for label, _, _ in found])
         axes.invert_yaxis()

@@ -22,6 +22,8 @@ class Row:
     rounds: int = 11
     ours: tuple[str, ...] = ("peira",)
     """Of `WAYS`; the first is the one that the targets are about."""
+    beside: tuple[str, ...] = ()
+    """Libraries without a target, measured where they are installed."""
 
 
 WAYS: Mapping[str, Mapping[str, Any]] = {
@@ -32,7 +34,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
 }
 """How to run our side, and what is then set otherwise."""
 NAMES = {"sb3": "SB3", "sbx": "SBX", "d3rlpy": "d3rlpy", "purejaxrl": "PureJaxRL"}
-NAMES |= {"peira, uniform": "Peira, uniform"}
+NAMES |= {"tianshou": "Tianshou", "peira, uniform": "Peira, uniform"}
 STEPS, UPDATES = "environment steps", "updates"
 REPLAY = {"hidden": [256, 256], "batch": 256, "capacity": 100_000, "warmup": 1_000}
 CHEETAH = {"env": "HalfCheetah-v5", **REPLAY}
@@ -74,6 +76,7 @@ ROWS = {
             {"algorithm": "sac", **CHEETAH},
             {"sbx": 1.15, "sb3": 2.2},
             ours=OURS,
+            beside=("tianshou",),
         ),
         Row(
             "td3 HalfCheetah-v5",
@@ -82,6 +85,7 @@ ROWS = {
             {"algorithm": "td3", **CHEETAH},
             {"sbx": 1.15, "sb3": 2.2},
             ours=OURS,
+            beside=("tianshou",),
         ),
         Row(
             "ppo CartPole-v1",
@@ -111,6 +115,7 @@ ROWS = {
             256 * 16,
             {"algorithm": "dqn", "env": "CartPole-v1", **BATCHED, "backend": "jax"},
             {"sbx": 1.2, "sb3": 2.0},
+            beside=("tianshou",),
         ),
         Row(
             "dqn CartPole-v1, Gymnasium",
@@ -119,6 +124,7 @@ ROWS = {
             {"algorithm": "dqn", "env": "CartPole-v1", **BATCHED, **HOSTED},
             {"sbx": 1.2, "sb3": 2.0},
             ours=OURS,
+            beside=("tianshou",),
         ),
         Row(
             "dqn ALE/Pong-v5",

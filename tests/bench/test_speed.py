@@ -1,6 +1,8 @@
 """What the page of benchmarks says follows from the rows as it should."""
 
+import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -86,6 +88,17 @@ def alone(row):
     return type(row)(row.name, row.unit, row.n, row.settings, row.targets)
 
 
+def test_who_has_no_target_is_shown_if_it_was_there(page, measured):
+    rows = {"peira": [1.0] * 7, "sb3, 1 thread": [2.0] * 7, "sbx, 1 thread": [1.2] * 7}
+    result = measured.Result.of(line("sac HalfCheetah-v5", rows))
+    row = dataclasses.replace(alone(result.row), beside=("tianshou",))
+    assert len([*page.beside([result._replace(row=row)])]) == 4
+    more = rows | {"tianshou, 1 thread": [3.0] * 7, "tianshou, 2 threads": [5.0] * 7}
+    result = measured.Result.of(line("sac HalfCheetah-v5", more))
+    *_, last = page.beside([result._replace(row=row)])
+    assert last.endswith("| Tianshou, 1 thread | 33.3 | 3.00 [3.00, 3.00] | | |")
+
+
 def test_another_way_of_ours_can_be_the_measure(page, measured):
     """0.9 times as fast as with a uniform replay: 11 % slower, of 15 % allowed."""
     rows = {"peira": [1.0] * 7, "peira, uniform": [0.9] * 7}
@@ -159,6 +172,7 @@ def test_pictures_are_repeated_exactly_and_say_what_they_show(
 ):
     pictures = script("pictures")
     rows = {"peira": [1.0] * 7, "sb3, 1 thread": [2.0] * 7, "sbx, 1 thread": [1.0] * 7}
+    rows |= {"tianshou, 1 thread": [3.0] * 7}
     done = [measured.Result.of(line("sac HalfCheetah-v5", rows))]
     turns = [
         {"x": x, "label": label, "n": 10, "round": i, "seconds": 1.0 + x}
@@ -177,6 +191,7 @@ def test_pictures_are_repeated_exactly_and_say_what_they_show(
     assert drawn[0] == drawn[1]
     beside, grown = drawn[0]
     assert "sac HalfCheetah-v5: SB3" in beside
+    assert "sac HalfCheetah-v5: Tianshou" in beside
     assert "one program" in grown
     assert "updates / s" in grown
 
@@ -189,8 +204,19 @@ def test_every_row_can_be_run_and_named(script):
     contest, rows = script("contest"), script("rows")
     for row in rows.ROWS.values():
         assert set(row.ours) <= {*rows.WAYS}
-        assert set(row.targets) <= {*rows.NAMES}
+        assert {*row.targets, *row.beside} <= {*rows.NAMES}
+        assert set(row.beside) <= {*contest.FILES}
         assert {e.library for e in contest.entries(row.ours, contest.peers(row))} <= {
             *contest.FILES
         }
         json.dumps(dict(row.settings))
+
+
+def test_a_row_is_run_without_a_peer_that_is_not_there(script, monkeypatch):
+    """Unless it has a target. `json` is in every Python."""
+    contest, rows = script("contest"), script("rows")
+    row = rows.Row("a row", rows.STEPS, 1, {}, {"sb3": 2.0}, beside=("json", "nobody"))
+    monkeypatch.setenv("PEERS", sys.executable)
+    assert contest.peers(row) == ["sb3", "json"]
+    monkeypatch.delenv("PEERS")
+    assert contest.away(contest.peers(row)) == ["sb3"]
