@@ -1,8 +1,10 @@
 """The nouns everyone shares: what an actor sees, does, remembers and reports."""
 
-from typing import TypeAlias
+import dataclasses
+from typing import Any, dataclass_transform, TypeAlias, TypeVar
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
 
@@ -13,6 +15,31 @@ Obs: TypeAlias = PyTree[Shaped[Arrays, "..."]]
 Action: TypeAlias = PyTree[Shaped[Arrays, "..."]]
 Extras: TypeAlias = PyTree[Shaped[Arrays, "..."]]
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
+
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def record(kind: type[T]) -> type[T]:
+    """A frozen dataclass that is a pytree. A module is one too, but takes thirty times
+    as long to make, and a world on the host makes some in every step."""
+    made: Any = dataclasses.dataclass(frozen=True, eq=False)(kind)
+    names = [field.name for field in dataclasses.fields(made)]
+
+    def parts(x: T) -> tuple[tuple[Any, ...], None]:
+        return tuple(getattr(x, name) for name in names), None
+
+    def named(x: T) -> tuple[tuple[Any, ...], None]:
+        return tuple((jax.tree_util.GetAttrKey(n), getattr(x, n)) for n in names), None
+
+    def joined(_: None, leaves: Any) -> T:
+        new = object.__new__(made)
+        new.__dict__.update(zip(names, leaves, strict=True))
+        return new
+
+    jax.tree_util.register_pytree_with_keys(made, named, joined, parts)
+    return made
 
 
 class Facts(eqx.Module):
@@ -50,7 +77,8 @@ class Spec(eqx.Module):
     """Where a dataset is learned from, what is known of it."""
 
 
-class TimeStep(eqx.Module):
+@record
+class TimeStep:
     """What an actor is handed at each instant; `*n` is whatever axes are batched
     (environments, agents, seeds).
 
@@ -66,7 +94,8 @@ class TimeStep(eqx.Module):
     legal: PyTree[Bool[Arrays, "..."]] | None = None
 
 
-class Transition(eqx.Module):
+@record
+class Transition:
     """One step of experience.
 
     `terminated`: the problem ended; never bootstrap. `truncated`: time ran out;
@@ -129,7 +158,8 @@ class Report(eqx.Module):
     surprise: Float[Array, " batch"] | None = None
 
 
-class Outcome(eqx.Module):
+@record
+class Outcome:
     """What a world answers to one action. `obs` is the true successor."""
 
     obs: Obs

@@ -26,10 +26,11 @@ from ..ops import choose
 from .devices import place, rejoin
 from .loop import (
     Account,
-    act,
+    act_by,
     anywhere,
     Beat,
     example,
+    keys_of,
     learn,
     nothing,
     strong,
@@ -81,26 +82,28 @@ def begin(beat: Beat, env: Env, key: Key) -> Life:
 def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transition]:
     """Collect one block; the steps are `(time, env, ...)`."""
 
-    def one(now: tuple, _: None) -> tuple[tuple, Transition]:
-        world, carry, t, tally, step = now
-        action, carry, extras = act(
-            policy, carry, t, key=fold(life.key, "act", step), explore=True
-        )
-        keys = jr.split(fold(life.key, "world", step), beat.envs)
+    def one(now: tuple, keys: tuple[Key, ...]) -> tuple[tuple, Transition]:
+        world, carry, t, tally = now
+        to_act, to_step, to_reset = keys
+        action, carry, extras = act_by(policy, carry, t, keys=to_act, explore=True)
         world, out = jax.vmap(lambda w, a, k: env.step(w, a, key=k))(
-            world, action, keys
+            world, action, to_step
         )
         seen = Transition.of(t, action, out, extras)
-        resets = jr.split(fold(life.key, "reset", step + 1), beat.envs)
-        fresh = jax.vmap(lambda k: env.reset(key=k))(resets)
+        fresh = jax.vmap(lambda k: env.reset(key=k))(to_reset)
         world, obs, legal = choose(
             jnp.asarray(seen.over), fresh, (world, out.obs, out.legal)
         )
         t = TimeStep(obs, seen.reward, seen.over, legal)
-        return (world, carry, t, tally.step(seen.reward, seen.over), step + 1), seen
+        return (world, carry, t, tally.step(seen.reward, seen.over)), seen
 
-    now = (life.world, life.carry, life.t, life.tally, life.step)
-    (world, carry, t, tally, step), steps = jax.lax.scan(one, now, length=beat.block)
+    number = life.step + jnp.arange(beat.block)
+    keys = tuple(
+        keys_of(life.key, name, at, beat.envs)
+        for name, at in (("act", number), ("world", number), ("reset", number + 1))
+    )
+    now = (life.world, life.carry, life.t, life.tally)
+    (world, carry, t, tally), steps = jax.lax.scan(one, now, keys)
     life = dataclasses.replace(
         life,
         kept=beat.store.add(life.kept, steps),
@@ -108,7 +111,7 @@ def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transi
         carry=carry,
         t=t,
         tally=tally,
-        step=step,
+        step=life.step + beat.block,
     )
     return life, steps
 

@@ -1,7 +1,8 @@
 """Gymnasium environments: the world steps on the host, learning runs on the device.
 
-One dispatch per step to act and two per block, to keep and to learn. With `overlap` the
-next block is collected while the last one is learned from.
+One dispatch per step to act and two per block, to keep and to learn; the keys that
+actors draw with are made for many steps at once. With `overlap` the next block is
+collected while the last one is learned from.
 """
 
 import dataclasses
@@ -10,13 +11,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Int, PyTree, UInt
 
 from ..core import actors, fold, Key, Policy, root, TimeStep, Transition
 from ..envs import Hosted
-from .loop import act, Beat, example, learn, strong, summary, together
+from .loop import act_by, Beat, example, keys_of, learn, strong, summary, together
 from .packed import pack, Packed, packing
+
+
+DRAWN = 256  # steps whose keys are made together
 
 
 class Life(eqx.Module):
@@ -38,6 +43,7 @@ class HostedLoop:
         (self.seed,) = self.seeds = seeds
         self.beat, self.env, self.key = beat, env, pack(root(self.seed))
         self.done = self.steps = 0
+        self.turn = -1  # of the keys that are at hand
         self.failed = [-1]
         self.lost = 0  # steps in which an environment failed
 
@@ -47,8 +53,15 @@ class HostedLoop:
             carry = actors(beat.algorithm.policy(learner), beat.envs)
             return strong((learner, kept, carry, jnp.array(0)))
 
-        def choose(policy: Policy, carry: PyTree, t: TimeStep, key: Key, step: Array):
-            return act(policy, carry, t, key=fold(key, "act", step), explore=True)
+        def draw(key: Key, first: Int[Array, ""]) -> tuple:
+            steps = first + jnp.arange(DRAWN)
+            return (jr.key_data(keys_of(key, "act", steps, beat.envs)),)
+
+        def choose(
+            policy: Policy, carry: PyTree, t: TimeStep, keys: UInt[Array, "env word"]
+        ) -> tuple:
+            keys = jr.wrap_key_data(keys)
+            return act_by(policy, carry, t, keys=keys, explore=True)
 
         def add(kept: PyTree, steps: Transition) -> tuple:
             return (beat.store.add(kept, steps),)
@@ -65,6 +78,7 @@ class HostedLoop:
             """A policy that outlives its learner, which is donated."""
             return (jax.tree.map(jnp.copy, beat.algorithm.policy(learner)),)
 
+        self._draw = packing(draw)
         self._act = packing(choose)
         self._add = packing(add, donate_argnums=0)
         self._end = packing(end, donate_argnums=0)
@@ -109,9 +123,17 @@ class HostedLoop:
     def _choose(self, policy: Packed) -> tuple[PyTree, Packed, PyTree]:
         """Action, carry and extras of every actor."""
         action, carry, extras = self._act(
-            policy, self.carry, pack(self.t), self.key, pack(np.int32(self.steps))
+            policy, self.carry, pack(self.t), pack(self._keys())
         )
         return jax.tree.map(np.asarray, action.tree), carry, extras.tree
+
+    def _keys(self) -> UInt[np.ndarray, "env word"]:
+        """What this step is drawn with: a function of its number."""
+        turn, row = divmod(self.steps, DRAWN)
+        if self.turn != turn:
+            (keys,) = self._draw(self.key, pack(np.int32(turn * DRAWN)))
+            self.turn, self.keys = turn, np.asarray(keys.tree)
+        return self.keys[row]
 
     def _cut(self, block: list[Transition], lost: np.ndarray) -> None:
         """Forget the episodes of these environments, and end them where they stood."""

@@ -116,8 +116,21 @@ def act(
 ) -> tuple[PyTree, PyTree, PyTree]:
     """One step of many actors: action, carry and extras, each `(env, ...)`."""
     keys = jax.random.split(key, t.reward.shape[0])
+    return act_by(policy, carry, t, keys=keys, explore=explore)
+
+
+def act_by(
+    policy: Policy, carry: PyTree, t: TimeStep, *, keys: Key, explore: bool
+) -> tuple[PyTree, PyTree, PyTree]:
+    """The same, with a key for each."""
     one = lambda c, x, k: policy(c, x, key=k, explore=explore)
     return jax.vmap(one)(carry, t, keys)
+
+
+def keys_of(key: Key, name: str, steps: Int[Array, " step"], envs: int) -> Key:
+    """A key for every environment at each of some steps, `(step, env)`. Made together,
+    because a step's own few take long on a CPU."""
+    return jax.vmap(lambda n: jax.random.split(fold(key, name, n), envs))(steps)
 
 
 def example(algorithm: Algorithm, learner: PyTree, t: TimeStep) -> Transition:
