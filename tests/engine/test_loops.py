@@ -94,13 +94,14 @@ def dispatched(loop, blocks: int) -> collections.Counter:
 
 
 def test_many_blocks_are_one_dispatch_and_on_the_host_one_per_step_and_two():
+    """Of each block; and one for the keys of many steps."""
     counted = beat(Drift(), Walk().spec, Plan(steps=2000, block=3), envs=4)
     compiled = Compiled(counted, Walk(), (5,))
     host = HostedLoop(counted, Mirror(Walk(), 4), (5,))
     for loop in (compiled, host):
         loop.advance(counted.warmup)
     assert dispatched(compiled, 20) == {"_chunk": 1}
-    assert dispatched(host, 20) == {"_act": 60, "_add": 20, "_learn": 20}
+    assert dispatched(host, 20) == {"_draw": 1, "_act": 60, "_add": 20, "_learn": 20}
 
 
 def test_updates_from_a_dataset_are_one_dispatch():

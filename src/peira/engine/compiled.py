@@ -30,12 +30,12 @@ from .loop import (
     anywhere,
     Beat,
     example,
-    keys_of,
     learn,
     nothing,
     strong,
     Tally,
     together,
+    words_of,
 )
 
 
@@ -82,10 +82,10 @@ def begin(beat: Beat, env: Env, key: Key) -> Life:
 def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transition]:
     """Collect one block; the steps are `(time, env, ...)`."""
 
-    def one(now: tuple, keys: tuple[Key, ...]) -> tuple[tuple, Transition]:
+    def one(now: tuple, words: tuple[Array, ...]) -> tuple[tuple, Transition]:
         world, carry, t, tally = now
-        to_act, to_step, to_reset = keys
-        action, carry, extras = act_by(policy, carry, t, keys=to_act, explore=True)
+        action, carry, extras = act_by(policy, carry, t, words[0], explore=True)
+        to_step, to_reset = map(jr.wrap_key_data, words[1:])
         world, out = jax.vmap(lambda w, a, k: env.step(w, a, key=k))(
             world, action, to_step
         )
@@ -98,12 +98,12 @@ def play(beat: Beat, env: Env, policy: Policy, life: Life) -> tuple[Life, Transi
         return (world, carry, t, tally.step(seen.reward, seen.over)), seen
 
     number = life.step + jnp.arange(beat.block)
-    keys = tuple(
-        keys_of(life.key, name, at, beat.envs)
+    words = tuple(
+        words_of(life.key, name, at, beat.envs)
         for name, at in (("act", number), ("world", number), ("reset", number + 1))
     )
     now = (life.world, life.carry, life.t, life.tally)
-    (world, carry, t, tally), steps = jax.lax.scan(one, now, keys)
+    (world, carry, t, tally), steps = jax.lax.scan(one, now, words)
     life = dataclasses.replace(
         life,
         kept=beat.store.add(life.kept, steps),

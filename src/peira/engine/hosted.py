@@ -11,13 +11,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Int, PyTree, UInt
 
 from ..core import actors, fold, Key, Policy, root, TimeStep, Transition
 from ..envs import Hosted
-from .loop import act_by, Beat, example, keys_of, learn, strong, summary, together
+from .loop import act_by, Beat, example, learn, strong, summary, together, words_of
 from .packed import pack, Packed, packing
 
 
@@ -55,13 +54,12 @@ class HostedLoop:
 
         def draw(key: Key, first: Int[Array, ""]) -> tuple:
             steps = first + jnp.arange(DRAWN)
-            return (jr.key_data(keys_of(key, "act", steps, beat.envs)),)
+            return (words_of(key, "act", steps, beat.envs),)
 
         def choose(
-            policy: Policy, carry: PyTree, t: TimeStep, keys: UInt[Array, "env word"]
+            policy: Policy, carry: PyTree, t: TimeStep, words: UInt[Array, "env word"]
         ) -> tuple:
-            keys = jr.wrap_key_data(keys)
-            return act_by(policy, carry, t, keys=keys, explore=True)
+            return act_by(policy, carry, t, words, explore=True)
 
         def add(kept: PyTree, steps: Transition) -> tuple:
             return (beat.store.add(kept, steps),)
@@ -123,17 +121,17 @@ class HostedLoop:
     def _choose(self, policy: Packed) -> tuple[PyTree, Packed, PyTree]:
         """Action, carry and extras of every actor."""
         action, carry, extras = self._act(
-            policy, self.carry, pack(self.t), pack(self._keys())
+            policy, self.carry, pack(self.t), pack(self._words())
         )
         return jax.tree.map(np.asarray, action.tree), carry, extras.tree
 
-    def _keys(self) -> UInt[np.ndarray, "env word"]:
+    def _words(self) -> UInt[np.ndarray, "env word"]:
         """What this step is drawn with: a function of its number."""
         turn, row = divmod(self.steps, DRAWN)
         if self.turn != turn:
-            (keys,) = self._draw(self.key, pack(np.int32(turn * DRAWN)))
-            self.turn, self.keys = turn, np.asarray(keys.tree)
-        return self.keys[row]
+            (words,) = self._draw(self.key, pack(np.int32(turn * DRAWN)))
+            self.turn, self.words = turn, np.asarray(words.tree)
+        return self.words[row]
 
     def _cut(self, block: list[Transition], lost: np.ndarray) -> None:
         """Forget the episodes of these environments, and end them where they stood."""

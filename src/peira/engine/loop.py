@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.sharding import Sharding
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree, UInt
 
 from ..core import (
     Algorithm,
@@ -116,21 +116,30 @@ def act(
 ) -> tuple[PyTree, PyTree, PyTree]:
     """One step of many actors: action, carry and extras, each `(env, ...)`."""
     keys = jax.random.split(key, t.reward.shape[0])
-    return act_by(policy, carry, t, keys=keys, explore=explore)
+    return act_by(policy, carry, t, jax.random.key_data(keys), explore=explore)
 
 
 def act_by(
-    policy: Policy, carry: PyTree, t: TimeStep, *, keys: Key, explore: bool
+    policy: Policy,
+    carry: PyTree,
+    t: TimeStep,
+    words: UInt[Array, "env word"],
+    *,
+    explore: bool,
 ) -> tuple[PyTree, PyTree, PyTree]:
-    """The same, with a key for each."""
+    """The same, with the data of a key for each."""
+    keys = jax.random.wrap_key_data(words)
     one = lambda c, x, k: policy(c, x, key=k, explore=explore)
     return jax.vmap(one)(carry, t, keys)
 
 
-def keys_of(key: Key, name: str, steps: Int[Array, " step"], envs: int) -> Key:
-    """A key for every environment at each of some steps, `(step, env)`. Made together,
+def words_of(
+    key: Key, name: str, steps: Int[Array, " step"], envs: int
+) -> UInt[Array, "step env word"]:
+    """The data of a key for every environment at each of some steps. Made together,
     because a step's own few take long on a CPU."""
-    return jax.vmap(lambda n: jax.random.split(fold(key, name, n), envs))(steps)
+    keys = jax.vmap(lambda n: jax.random.split(fold(key, name, n), envs))(steps)
+    return jax.random.key_data(keys)
 
 
 def example(algorithm: Algorithm, learner: PyTree, t: TimeStep) -> Transition:
