@@ -164,7 +164,7 @@ def ensemble(data: Dataset, seed: int) -> Scaled:
 
         return jax.vmap(one)(net.members, rows).sum()
 
-    def turn(net: Trainable[Ensemble[Member]], key: Key) -> tuple[Any, Array]:
+    def turn(net: Trainable[Ensemble[Member]], key: Key) -> tuple[Any, None]:
         at = jr.randint(key, (MEMBERS, BATCH), 0, len(x))
         rows = jnp.take_along_axis(boot, at, axis=1)
         both = lambda n: (error(n, rows), None)
@@ -194,26 +194,25 @@ def continued(
     paid = jax.vmap(bins.of(layout.pays).encode)(paid)
     past = jnp.concatenate([jax.vmap(see.encode)(obs[:k]), acts[:k], paid], axis=1)
 
-    def drawn(answer: Array, column: Array, key: Key) -> Array:
-        return jr.categorical(key, (answer @ model.heads[column])[:-1])
+    def one(thought: tuple, it: tuple[Array, Key]) -> tuple[tuple, Array]:
+        column, key = it
+        token = jr.categorical(key, (thought[0] @ model.heads[column])[:-1])
+        return model.extend(token[None], thought[1]), token.astype(jnp.int32)
+
+    def drawn(thought: tuple, columns: slice, key: Key) -> Array:
+        these = jnp.arange(columns.start, columns.stop)
+        return jax.lax.scan(one, thought, (these, jr.split(key, len(these))))[1]
 
     def step(carry: tuple[Array, Array], given: tuple[Array, Key]):
         past, now = carry
-        k_pay, k_obs = jr.split(given[1])
+        k_pays, k_obs = jr.split(given[1])
+        said = jnp.concatenate([now, given[0]])
         _, cache = model.read(past, jnp.array(k), goal)
-        answer, _ = model.extend(jnp.concatenate([now, given[0]]), cache)
-        pay = drawn(answer, jnp.array(layout.size - 2), k_pay)
-        row = jnp.concatenate([now, given[0], jnp.stack([pay, jnp.zeros_like(pay)])])
-        past, _ = appended(past, jnp.array(k), row.astype(jnp.int32))
+        pays = drawn(model.extend(said, cache), layout.pays, k_pays)
+        past, _ = appended(past, jnp.array(k), jnp.concatenate([said, pays]))
         thought = model.read(past, jnp.array(k), goal)
-
-        def one(thought: tuple, it: tuple[Array, Key]) -> tuple[tuple, Array]:
-            token = drawn(thought[0], *it)
-            return model.extend(token[None], thought[1]), token
-
-        columns = jnp.arange(layout.obs), jr.split(k_obs, layout.obs)
-        _, now = jax.lax.scan(one, thought, columns)
-        return (past, now.astype(jnp.int32)), see.decode(now)
+        now = drawn(thought, slice(0, layout.obs), k_obs)
+        return (past, now), see.decode(now)
 
     many = len(acts) - k
     begin = past, see.encode(obs[-1])
@@ -238,7 +237,9 @@ Forecast = Callable[[Array, Array, Array, Key], Float[Array, "ahead obs"]]
 def learn_sentences(name: str, data: Dataset) -> Iterator[tuple[Forecast, Bins]]:
     """What each seed's Trajectory Transformer foresees."""
     run = RUNS / name
-    if not run.exists():
+    if run.exists():
+        library.resume(run, data=data, film=False)
+    else:
         how = {"steps": UPDATES, "seeds": tuple(SEEDS), **SIZES, **HASTY}
         library.train("tt", data=data, name=name, runs=RUNS, film=False, **how)
     for seed in SEEDS:

@@ -79,8 +79,9 @@ def test_a_sentence_goes_on_as_it_does_word_by_word(forecasts):
     now = words(slice(2), obs[-1])
     for n in range(ahead):
         now += words(layout.acts, action[past - 1 + n])
-        rows.append([*now, likeliest([*itertools.chain(*rows), *now]), 0])
-        rows, now = rows[1:], []
+        for _ in range(2):
+            now.append(likeliest([*itertools.chain(*rows), *now]))
+        rows, now = [*rows[1:], now], []
         for _ in range(2):
             now.append(likeliest([*itertools.chain(*rows), *now]))
         expected = bins.of(slice(2)).decode(jnp.array(now))
