@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def record(kind: type[T]) -> type[T]:
-    """A frozen dataclass that is a pytree. A module is one too, but takes some twenty times
-    as long to make, and a world on the host makes some in every step."""
+    """A frozen dataclass that is a pytree. A module is one too, but takes some twenty
+    times as long to make, and a world on the host makes some in every step."""
     made: Any = dataclasses.dataclass(frozen=True, eq=False)(kind)
     names = [field.name for field in dataclasses.fields(made)]
 
