@@ -50,6 +50,7 @@ DATASETS = ("pendulum-medium-expert", "pointmaze-umaze-play")
 SEEDS, STARTS, DRAWS, AHEAD = range(5), 50, 8, 50
 SHOWN = (1, 5, 10, 25, 50)
 """Steps ahead, of those in the rows."""
+UPDATES = 2_000
 HELD = 10
 """Every so many-th episode is not learned from."""
 TT, ONE_STEP, ORACLE = "Trajectory Transformer", "Ensemble", "Bins alone"
@@ -60,11 +61,10 @@ SIZES = {
     "layers": 2,
     "batch": 64,
     "warmup": 200,
-    "falling": 2_000,
+    "falling": UPDATES,
 }
-HASTY = {"beam": 1, "planned": 1, "episodes": 1, "evaluate_every": 2_000}
+HASTY = {"beam": 1, "planned": 1, "episodes": 1, "evaluate_every": UPDATES}
 """Nobody is to act by these."""
-UPDATES = 2_000
 MEMBERS, WIDE, BATCH, RATE = 5, (200, 200, 200), 128, 1e-3
 BOUNDS = 0.01
 """Weight of how far apart the bounds of the variance are, as in the authors' code."""

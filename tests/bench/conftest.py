@@ -21,3 +21,16 @@ def script():
     for name in set(sys.modules) - before:
         if str(BENCH) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
+
+
+@pytest.fixture
+def paged(script, monkeypatch, tmp_path):
+    """Imports a script that writes a page; its rows and the page lie elsewhere."""
+
+    def load(name):
+        module = script(name)
+        monkeypatch.setattr(module, "KEPT", tmp_path / f"{name}.jsonl")
+        monkeypatch.setattr(module, "PAGE", tmp_path / f"{name}.md")
+        return module
+
+    return load

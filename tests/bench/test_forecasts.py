@@ -25,12 +25,8 @@ def box(end: float) -> Box:
 
 
 @pytest.fixture
-def forecasts(script, monkeypatch, tmp_path):
-    """The script, whose rows and page lie elsewhere."""
-    module = script("forecasts")
-    monkeypatch.setattr(module, "KEPT", tmp_path / "forecasts.jsonl")
-    monkeypatch.setattr(module, "PAGE", tmp_path / "forecasts.md")
-    return module
+def forecasts(paged):
+    return paged("forecasts")
 
 
 def test_the_error_is_that_of_the_mean_draw(forecasts):

@@ -6,12 +6,8 @@ import pytest
 
 
 @pytest.fixture
-def imitation(script, monkeypatch, tmp_path):
-    """The script, whose rows and page lie elsewhere."""
-    module = script("imitation")
-    monkeypatch.setattr(module, "KEPT", tmp_path / "imitation.jsonl")
-    monkeypatch.setattr(module, "PAGE", tmp_path / "imitation.md")
-    return module
+def imitation(paged):
+    return paged("imitation")
 
 
 def rows(learner: str, *hits: int) -> list[dict]:
