@@ -41,7 +41,7 @@ def test_the_error_is_that_of_the_mean_draw(forecasts):
 
 
 def test_a_sentence_goes_on_as_it_does_word_by_word(forecasts):
-    layout, size, past, ahead = Layout(2, 1, True), 4, 3, 4
+    layout, size, past, ahead = Layout(2, 1, True), 9, 2, 8
     net = model(
         layout,
         box(1.0),
@@ -53,8 +53,9 @@ def test_a_sentence_goes_on_as_it_does_word_by_word(forecasts):
         heads=1,
         key=jr.key(0),
     )
-    noise = jr.normal(jr.key(1), net.places.shape)
-    net = dataclasses.replace(net, heads=net.heads * SHARP, places=noise)
+    like = lambda x, k: jr.normal(jr.key(k), x.shape)
+    parts = {"places": like(net.places, 1), "words": 3 * like(net.words, 2)}
+    net = dataclasses.replace(net, heads=net.heads * SHARP, **parts)
     bins = Bins(jnp.tile(jnp.linspace(-1.0, 1.0, size + 1), (layout.size, 1)))
     draw = np.random.default_rng(0)
     obs, action, reward = (
