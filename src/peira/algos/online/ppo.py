@@ -145,7 +145,7 @@ class PPO(Algorithm[State, Transition]):
     def tx(self) -> optax.GradientTransformation:
         guard = optax.clip_by_global_norm(self.max_gradient)
         adam = optax.scale_by_adam(eps=1e-5)
-        # All parameters as one row: so many small layers would each take as long.
+        # All parameters as one row: a step layer by layer takes longer.
         return optax.flatten(optax.chain(guard, adam) if self.clip_gradients else adam)
 
     @property
