@@ -44,8 +44,9 @@ SLOW = {
 SEQUENCES = {
     "dt": "--width 64 --layers 2 --batch 64 --learning-rate 3e-4 --warmup 300 "
     "--steps 3000 --seeds 5 --evaluate-every 1000",
-    "tt": "--context 5 --planned 5 --beam 16 --width 32 --layers 2 --batch 64 "
-    "--warmup 300 --falling 3000 --steps 3000 --seeds 5 --evaluate-every 1500",
+    "tt": "--context 5 --planned 5 --beam 16 --width 64 --layers 2 --batch 128 "
+    "--dropout 0 --warmup 300 --falling 6000 --steps 6000 --seeds 5 "
+    "--evaluate-every 3000",
     "diffusion-policy": "--hidden 32,64 --embedding 32 --batch 64 "
     "--learning-rate 3e-4 --steps 5000 --seeds 5 --evaluate-every 1000",
     "q-transformer": "--width 64 --layers 2 --bins 21 --history 1 --batch 128 "

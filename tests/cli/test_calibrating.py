@@ -1,6 +1,7 @@
 """What is earned by asking: in a gamble the highest return is the worst advice."""
 
 import json
+import warnings
 
 import jax.random as jr
 import numpy as np
@@ -70,6 +71,16 @@ def test_asking_for_what_it_was_told_changes_nothing(run):
     assert np.array_equal(usual, asked)
 
 
+def test_a_return_unlike_any_of_the_dataset_is_warned_of(run):
+    """Those of the dataset lie between -15 and 5: up to 20 further is not far."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        peira.calibrate(run, (-35.0, 25.0), episodes=1)
+    for asked in (-36.0, 26.0):
+        with pytest.warns(UserWarning, match=f"asked = {asked:g}: .* from -15 to 5;"):
+            peira.calibrate(run, (asked,), episodes=1)
+
+
 def test_who_is_not_told_cannot_be_asked(trained, capsys):
     assert main(["calibrate", str(trained), "--asked", "1"]) == 2
     assert "not told what to reach" in capsys.readouterr().err
@@ -92,6 +103,16 @@ def begun(**fields):
 def test_a_return_as_rvs_is_told_it(target, share):
     """As a share of the way from the worst of the data to the best."""
     assert asked_for(begun(), target).asked.wanted == pytest.approx(share)
+
+
+def test_a_share_that_is_far_outside_is_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        begun(target=2.0), begun(target=-1.0)
+        begun(outcome="goal", goal=(0.5,), target=9.0)  # which is not asked for
+    for target in (2.1, -1.1):
+        with pytest.warns(UserWarning, match=f"RvS.target = {target}: .* -10 to 30;"):
+            begun(target=target)
 
 
 def test_a_goal_is_no_return():

@@ -27,6 +27,9 @@ def calibrate(
     """Ask the policies at a path for each of some returns, and play whole episodes with
     each: the same episodes for every return. Raises `PeiraError`."""
     found = shelf(path, algorithm)
+    if facts := found.policies[0].spec.data:
+        for total in asked:
+            facts.warn_if_far(f"asked = {total:g}", total)
     world = found.make(env, min(episodes, 10))
     run, own = evaluator(world, episodes=episodes), evaluation_seed(seed, -1)
     play = lambda policy: run(policy, own).returns

@@ -1,6 +1,7 @@
 """The nouns everyone shares: what an actor sees, does, remembers and reports."""
 
 import dataclasses
+import warnings
 from typing import Any, dataclass_transform, TypeAlias, TypeVar
 
 import equinox as eqx
@@ -60,6 +61,17 @@ class Facts(eqx.Module):
     edges: Float[Arrays, "column edge"] | None = None
     """Where an algorithm asks for them, quantiles of every number of an observation and
     of an action, of the reward and of what came after it."""
+
+    def warn_if_far(self, asked: str, total: float) -> None:
+        """Say so where a return that is asked for lies further outside those of the
+        dataset than they lie apart."""
+        apart = self.best - self.worst
+        if not self.worst - apart <= total <= self.best + apart:
+            warnings.warn(
+                f"{asked}: the returns of the dataset go from {self.worst:g} to "
+                f"{self.best:g}; nothing like it was ever seen",
+                stacklevel=2,
+            )
 
 
 class Spec(eqx.Module):

@@ -204,8 +204,9 @@ class Compiled:
 
     def collect(self) -> list[dict[str, float]]:
         """What there is to log of the blocks that were launched last."""
-        tallies = [self._of(self.tally, i) for i in range(len(self.seeds))]
-        accounts = [self._of(self.account, i) for i in range(len(self.seeds))]
+        tally, account = jax.device_get((self.tally, self.account))
+        tallies = [self._of(tally, i) for i in range(len(self.seeds))]
+        accounts = [self._of(account, i) for i in range(len(self.seeds))]
         self.failed = [int(a.first) for a in accounts]
         return [
             tally.read() | together([account])

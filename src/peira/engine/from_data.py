@@ -128,9 +128,9 @@ class FromData:
 
     def collect(self) -> list[dict[str, float]]:
         """What there is to log of the updates that were launched last."""
-        rows = []
+        rows, accounts = [], jax.device_get(self.accounts)
         for i in range(len(self.seeds)):
-            own = [self._of(account, i) for account in self.accounts]
+            own = [self._of(account, i) for account in accounts]
             bad = [int(a.first) for a in own if int(a.first) >= 0]
             self.failed[i] = bad[0] if bad else -1
             rows.append(together(own))

@@ -27,7 +27,6 @@ sample.
 Reference scores: D4RL locomotion 74.7, the mean of nine; `docs/results.md`.
 """
 
-import warnings
 from typing import Annotated, Any, ClassVar
 
 import equinox as eqx
@@ -307,7 +306,8 @@ class DT(Algorithm[State, Sample]):
             target = facts.best
         if scale is None:
             scale = max(abs(facts.best), abs(facts.worst)) or 1.0
-        warn_if_far(target, facts)
+        if isinstance(target, int | float):
+            facts.warn_if_far(f"DT.target_return = {target:g}", target)
         return State(
             trainable(net, self.tx),
             Standard.known(spec, use=self.standardise),
@@ -338,16 +338,3 @@ class DT(Algorithm[State, Sample]):
         net, value = descend(self.tx, state.net, error, rate=rate)
         new = State(net, state.standard, state.target, state.scale, count)
         return new, Report({"loss": value})
-
-
-def warn_if_far(target: Any, facts: Facts) -> None:
-    """Say so where what is asked for lies further outside the returns of the dataset
-    than those lie apart."""
-    apart = facts.best - facts.worst
-    low, high = facts.worst - apart, facts.best + apart
-    if isinstance(target, int | float) and not low <= target <= high:
-        warnings.warn(
-            f"DT.target_return = {target:g}: the returns of the dataset go from "
-            f"{facts.worst:g} to {facts.best:g}; nothing like it was ever seen",
-            stacklevel=2,
-        )

@@ -226,6 +226,9 @@ class RvS(Algorithm[State, Sample]):
         wanted = jnp.asarray(self.target, jnp.float32)[None]
         if self.outcome == "goal":
             wanted = given_goal(spec, standard, self.goal, self.entries)
+        elif isinstance(self.target, int | float):
+            total = facts.worst + self.target * (facts.best - facts.worst)
+            facts.warn_if_far(f"RvS.target = {self.target:g}", total)
         rate = lambda total: jnp.asarray(total / facts.longest, jnp.float32)
         low, high = rate(facts.worst), rate(facts.best)
         return Conditions(
