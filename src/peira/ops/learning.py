@@ -43,7 +43,7 @@ def descend(
     the loss had to say. Where the loss or the square of its gradient is not finite the
     step is refused: nothing moves, and it is counted."""
     new, value, grads, aux = move(tx, old, loss, rate)
-    good = jnp.isfinite(value) & jnp.isfinite(optax.global_norm(grads))
+    good = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
     return keep(good, new, old), aux
 
 
