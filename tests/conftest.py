@@ -40,6 +40,7 @@ import pytest
 gc.set_threshold(100_000, 50, 100)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+jax.devices()  # one, whichever test is first: several seeds would make themselves more
 
 hypothesis.settings.register_profile(
     "suite", deadline=None, derandomize=True, max_examples=25, database=None

@@ -8,6 +8,7 @@ from turns import serve
 
 from peira import algos
 from peira.data import read
+from peira.engine.devices import spread
 from peira.engine.evaluate import evaluation_seed, evaluator
 from peira.engine.plan import Plan
 from peira.engine.problem import Problem
@@ -26,6 +27,7 @@ class Peira:
         fields = {f.name for f in dataclasses.fields(algos.get(algorithm))}
         own = algos.get(algorithm)(**{k: settings.pop(k) for k in {*settings} & fields})
         plan = Plan(steps=LONG, **{"seeds": (self.seed,)} | settings)
+        spread(plan)
         self.problem = Problem(own, env, plan, algorithm, {}, data and read(data))
         world, beat = self.problem.open()
         self.stride = beat.stride

@@ -25,8 +25,9 @@ from tiny_data import rates
 
 
 PPO = algos.get("ppo")(hidden=(4,), rollout=8, minibatches=2, epochs=1)
+SAC = algos.get("sac")(hidden=(128, 128), batch=64, warmup=64)
 BC = algos.get("bc")(hidden=(8,), batch=32)
-CARTPOLE = make("CartPole-v1")
+CARTPOLE, PENDULUM = make("CartPole-v1"), make("Pendulum-v1")
 DATA = rates(np.linspace(0.1, 1, 9))
 
 
@@ -66,11 +67,16 @@ def compared(algorithm: Any, world: Any) -> dict[str, Any]:
     }
 
 
+def alone(algorithm: Any, world: Any) -> float:
+    """A seed by itself, beside the same with three others on a device each."""
+    one, four = (run(algorithm, world, s, len(s)) for s in ((2,), (0, 1, 2, 3)))
+    assert devices(four) == 4
+    return apart(one, 0, four, 2)
+
+
 def devices(made: Any) -> int:
     """How many hold what is learned."""
-    seeds = range(len(made.failed))
-    found = [x.devices() for i in seeds for x in jax.tree.leaves(made.learner(i))]
-    return len(set().union(*found))
+    return len(set().union(*(x.devices() for x in jax.tree.leaves(made.life))))
 
 
 def uneven() -> str:
@@ -94,6 +100,11 @@ def resumed() -> float:
 
 if __name__ == "__main__":
     assert jax.device_count() == 4
-    what = {"ppo": (PPO, CARTPOLE), "bc": (BC, DATA)}
-    found: dict[str, Any] = {name: compared(*case) for name, case in what.items()}
-    print(json.dumps(found | {"uneven": uneven(), "resumed": resumed()}))
+    what = {"ppo": (PPO, CARTPOLE), "sac": (SAC, PENDULUM), "bc": (BC, DATA)}
+    found = {
+        "alone": {name: alone(*case) for name, case in what.items()},
+        "compared": {name: compared(*what[name]) for name in ("ppo", "bc")},
+        "uneven": uneven(),
+        "resumed": resumed(),
+    }
+    print(json.dumps(found))

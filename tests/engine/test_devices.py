@@ -31,15 +31,20 @@ def said():
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", "bc"])
+def test_a_seed_on_a_device_of_its_own_learns_what_it_learns_alone(said, algorithm):
+    assert said["alone"][algorithm] == 0
+
+
 @pytest.mark.parametrize("algorithm", ["ppo", "bc"])
-def test_seeds_on_several_devices_learn_what_they_learn_on_one(said, algorithm):
-    assert said[algorithm]["devices"] == [2, 4]
-    assert said[algorithm]["seeds"] == 0
+def test_seeds_that_share_a_device_differ_in_the_last_digits(said, algorithm):
+    assert said["compared"][algorithm]["devices"] == [2, 4]
+    assert said["compared"][algorithm]["seeds"] < 1e-6
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "bc"])
 def test_shared_batches_are_added_up_in_another_order(said, algorithm):
-    assert said[algorithm]["batches"] < 1e-6
+    assert said["compared"][algorithm]["batches"] < 1e-6
 
 
 def test_an_uneven_batch_is_refused(said):
@@ -50,6 +55,47 @@ def test_an_uneven_batch_is_refused(said):
 
 def test_a_run_goes_on_where_it_was_on_other_devices(said):
     assert said["resumed"] == 0
+
+
+COUNTED = """
+import jax, sys
+from peira.engine.devices import spread
+from peira.engine.plan import Plan
+spread(Plan(seeds=tuple(range(int(sys.argv[1])))))
+print(jax.device_count())
+spread(Plan(seeds=(0, 1)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said_before", "count"),
+    [
+        (1, {}, 1),
+        (3, {}, 3),
+        (130, {}, 26),
+        (3, {"JAX_NUM_CPU_DEVICES": "2"}, 2),
+        (3, {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, 4),
+    ],
+)
+def test_a_processor_is_a_device_for_each_seed(seeds, said_before, count):
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED, str(seeds)],
+        env=os.environ | {"XLA_FLAGS": ""} | said_before,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == count
+
+
+def test_a_run_of_several_seeds_makes_them_devices(tmp_path):
+    words = "train ppo CartPole-v1 --seeds 3 --steps 600 --episodes 1 --quiet --runs"
+    subprocess.run(
+        [sys.executable, "-m", "peira", *words.split(), tmp_path, "--name", "three"],
+        check=True,
+    )
+    born = json.loads((tmp_path / "three" / "provenance.json").read_text())
+    assert born["devices"] == ["3 x cpu: cpu"]
 
 
 def test_more_devices_than_there_are_are_refused():
@@ -68,7 +114,7 @@ def test_a_run_that_asks_for_more_is_not_begun(tmp_path, capsys):
 
 
 def test_one_device_is_left_to_jax():
-    assert deal(Plan(devices=1), (3, 4), None) == [((3, 4), None)]
+    assert deal(Plan(devices=1), (3, 4), None) is None
 
 
 def test_a_host_environment_learns_on_one(monkeypatch):
@@ -76,5 +122,5 @@ def test_a_host_environment_learns_on_one(monkeypatch):
     world = make("CartPole-v1", backend="gymnasium")
     with pytest.raises(BadConfig, match="no world in JAX"):
         deal(Plan(devices=2), (0, 1), world)
-    assert deal(Plan(), (0, 1), world) == [((0, 1), None)]
+    assert deal(Plan(), (0, 1), world) is None
     world.close()

@@ -15,7 +15,7 @@ from ..algos import catalogue, get
 from ..core import Algorithm, BadConfig, DataFault, EnvironmentFault, root, unknown
 from ..data import check, Dataset, read
 from ..data.audit import refuse
-from ..engine.devices import deal
+from ..engine.devices import deal, spread
 from ..engine.fields import hints, plain, rebuild
 from ..engine.memory import check_fits
 from ..engine.plan import Plan
@@ -151,6 +151,7 @@ def task_of(
     data: Dataset | str | Path | None,
 ) -> "Task":
     """A training; evaluated where its dataset was collected, if nobody says where."""
+    spread(plan)
     source = None if data is None else Source.of(data)
     if source is None and plan.online:
         raise BadConfig(
@@ -169,10 +170,12 @@ def task_again(
 ) -> "Task":
     """The training that a run is of."""
     config = run.config
+    plan = rebuild(Plan, config["plan"])
+    spread(plan)
     return Task(
         rebuild(algorithm or get(config["algorithm"]), config["hyper"]),
         config["env"] if env is None else env,
-        rebuild(Plan, config["plan"]),
+        plan,
         config.get("env_kwargs", {}),
         Source.again(config.get("data"), data),
     )

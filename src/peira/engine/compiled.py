@@ -4,7 +4,7 @@ Seeds are a batch axis over the whole run.
 """
 
 import dataclasses
-from typing import Any
+import functools
 
 import equinox as eqx
 import jax
@@ -23,7 +23,7 @@ from ..core import (
     Transition,
 )
 from ..ops import choose
-from .devices import place, rejoin
+from .devices import Places
 from .loop import (
     Account,
     act_by,
@@ -170,75 +170,57 @@ class Compiled:
         self.beat, self.env, self.seeds = beat, env, seeds
         self.done = 0  # blocks
         self.failed = [-1] * len(seeds)
-        many = len(seeds) > 1
-        axis = "seed" if many else None
+        self.places = places = Places(len(seeds), beat.where)
 
         def start(key: Key) -> Life:
             return strong(begin(beat, env, key))
 
         def chunk(life: Life, blocks: Array, learning: bool) -> tuple[Life, Account]:
-            one = lambda x: advance(beat, env, x, blocks, learning=learning, seeds=axis)
-            return jax.vmap(one, axis_name=axis)(life) if many else one(life)
+            go_on = functools.partial(
+                advance, beat, env, learning=learning, seeds=places.axis
+            )
+            return places.wide(go_on, (0, None))(life, blocks)
 
-        self._start = jax.jit(jax.vmap(start) if many else start)
+        self._start = jax.jit(places.wide(start))
         self._chunk = jax.jit(chunk, donate_argnums=0, static_argnums=2)
-        keys = [root(s) for s in seeds]
-        start = self._start(place(jnp.stack(keys) if many else keys[0], beat.where))
-        self.life = place(start, beat.where)
+        keys = places.join([root(s) for s in seeds])
+        self.life = places.put(self._start(keys))
 
     def advance(self, blocks: int) -> list[dict[str, float]]:
         """Go on by some blocks, all of them on the same side of the warm-up; what
         there is to log, for each seed."""
-        self.launch(blocks)
-        return self.collect()
-
-    def launch(self, blocks: int) -> None:
-        """The same without waiting for them."""
         learning = self.done >= self.beat.warmup
-        life, self.account = self._chunk(self.life, jnp.array(blocks), learning)
+        life, account = self._chunk(self.life, jnp.array(blocks), learning)
         self.done += blocks
-        self.tally = life.tally
         self.life = eqx.tree_at(
             lambda x: x.tally, life, jax.tree.map(jnp.copy, life.tally.forget())
         )
-
-    def collect(self) -> list[dict[str, float]]:
-        """What there is to log of the blocks that were launched last."""
-        tally, account = jax.device_get((self.tally, self.account))
-        tallies = [self._of(tally, i) for i in range(len(self.seeds))]
-        accounts = [self._of(account, i) for i in range(len(self.seeds))]
-        self.failed = [int(a.first) for a in accounts]
-        return [
-            tally.read() | together([account])
-            for tally, account in zip(tallies, accounts, strict=True)
-        ]
-
-    def _of(self, tree: Any, i: int) -> Any:
-        return jax.tree.map(lambda x: x[i], tree) if len(self.seeds) > 1 else tree
+        said = self.places.apart(jax.device_get((life.tally, account)))
+        self.failed = [int(own.first) for _, own in said]
+        return [tally.read() | together([own]) for tally, own in said]
 
     def learner(self, i: int) -> PyTree:
         """What the i-th seed has learned."""
-        return self._of(self.life.learner, i)
+        return self.places.of(self.life.learner, i)
 
     def stored(self, i: int) -> PyTree:
         """What the i-th seed's store holds."""
-        return self._of(self.life.kept, i)
+        return self.places.of(self.life.kept, i)
 
     def save(self, i: int) -> tuple[PyTree, dict]:
         """All of the i-th seed's run, as arrays and plain JSON."""
-        return self._of(self.life, i), {"blocks": self.done}
+        return self.places.of(self.life, i), {"blocks": self.done}
 
     def restore(self, saved: list[tuple[PyTree, dict]]) -> None:
         """Put back what `save` gave for each seed."""
         self.done = saved[0][1]["blocks"]
-        self.life = rejoin([tree for tree, _ in saved], self.beat.where)
+        self.life = self.places.join([tree for tree, _ in saved])
 
     def endow(self, learners: list[PyTree], old: PyTree, updates: int) -> None:
         """Begin with what was learned in so many updates from a dataset, which is put
         into the mixture."""
-        many = len(learners) > 1
-        old = place(old, self.beat.where)
-        learner = jax.tree.map(jnp.copy, rejoin(learners, self.beat.where))
+        old = self.places.put(old, shared=True)
+        learner = jax.tree.map(jnp.copy, self.places.join(learners))
         shelves = jax.tree.map(
             lambda x, like: jnp.broadcast_to(x, like.shape), old, self.life.kept.old
         )
@@ -249,9 +231,9 @@ class Compiled:
             (learner, shelves, count),
         )
         if self.beat.overlap:
-            policy = self.beat.algorithm.policy
-            acting = jax.vmap(policy)(learner) if many else policy(learner)
+            acting = self.places.wide(self.beat.algorithm.policy)(learner)
             self.life = eqx.tree_at(lambda x: x.acting, self.life, acting)
+        self.life = self.places.put(self.life)
 
     def close(self) -> None:
         """Nothing to close: the world is data."""

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Shaped
 
 from ..core import Algorithm, check_serves, fold, Key, root
 from ..data import Dataset, dealt, Drawn, Queue, Queued, Shelves
-from .devices import place, rejoin
+from .devices import Places
 from .loop import Account, Beat, learn, strong, together
 from .plan import Plan
 
@@ -63,11 +63,10 @@ class FromData:
         self.done = 0
         self.failed = [-1] * len(seeds)
         self.shelves: Shelves = beat.store.shelve(data)
-        self.streams = size(self.shelves) > resident
+        self.places = places = Places(len(seeds), beat.where)
+        self.streams = places.taken(size(self.shelves)) > resident
         if not self.streams:
-            self.shelves = jax.device_put(self.shelves, beat.where)
-        many = len(seeds) > 1
-        axis = "seed" if many else None
+            self.shelves = places.put(jax.device_put(self.shelves), shared=True)
         source = beat._replace(store=Queued()) if self.streams else beat
 
         def start(key: Key) -> Life:
@@ -83,7 +82,7 @@ class FromData:
                 kept,
                 count=life.count,
                 key=key,
-                seeds=axis,
+                seeds=places.axis,
                 updates=updates,
             )
             return Life(learner, life.count + updates), account
@@ -94,17 +93,10 @@ class FromData:
             return jax.vmap(lambda k: beat.store.draw(self.shelves.steps, key=k))(keys)
 
         over_seeds = (0, 0, 0 if self.streams else None, None)
-        wide = jax.vmap(chunk, over_seeds, axis_name=axis) if many else chunk
-        self._chunk = jax.jit(wide, donate_argnums=0)
-        self._draw = jax.jit(jax.vmap(draw) if many else draw)
-        begin = jax.jit(jax.vmap(start) if many else start)
-        self.life = place(begin(place(self.key, beat.where)), beat.where)
-
-    @property
-    def key(self) -> Shaped[PRNGKeyArray, "*seed"]:
-        """The root key of every seed."""
-        keys = [root(s) for s in self.seeds]
-        return jnp.stack(keys) if len(keys) > 1 else keys[0]
+        self._chunk = jax.jit(places.wide(chunk, over_seeds), donate_argnums=0)
+        self._draw = jax.jit(places.wide(draw, (0, 0)))
+        self.key: Shaped[PRNGKeyArray, "*seed"] = places.join([root(s) for s in seeds])
+        self.life = places.put(jax.jit(places.wide(start))(self.key))
 
     @property
     def ahead(self) -> int:
@@ -115,22 +107,12 @@ class FromData:
 
     def advance(self, updates: int) -> list[dict[str, float]]:
         """Go on by some updates; what there is to log, for each seed."""
-        self.launch(updates)
-        return self.collect()
-
-    def launch(self, updates: int) -> None:
-        """The same without waiting for them."""
-        self.accounts = []
+        rows, accounts = [], []
         for kept, n in self._portions(updates):
             self.life, account = self._chunk(self.life, self.key, kept, jnp.array(n))
-            self.accounts.append(account)
+            accounts.append(account)
         self.done += updates
-
-    def collect(self) -> list[dict[str, float]]:
-        """What there is to log of the updates that were launched last."""
-        rows, accounts = [], jax.device_get(self.accounts)
-        for i in range(len(self.seeds)):
-            own = [self._of(account, i) for account in accounts]
+        for i, own in enumerate(self.places.apart(jax.device_get(accounts))):
             bad = [int(a.first) for a in own if int(a.first) >= 0]
             self.failed[i] = bad[0] if bad else -1
             rows.append(together(own))
@@ -146,16 +128,13 @@ class FromData:
             at = jnp.zeros(self.life.count.shape, int)
             batches = self.beat.store.lookup(self.shelves, drawn)
             yield (
-                place(Queue(batches, at), self.beat.where),
+                self.places.put(Queue(batches, at)),
                 min(self.ahead, updates - first),
             )
 
-    def _of(self, tree: Any, i: int) -> Any:
-        return jax.tree.map(lambda x: x[i], tree) if len(self.seeds) > 1 else tree
-
     def learner(self, i: int) -> PyTree:
         """What the i-th seed has learned."""
-        return self._of(self.life.learner, i)
+        return self.places.of(self.life.learner, i)
 
     def stored(self, i: int) -> Shelves:
         """What the i-th seed is dealt from."""
@@ -163,12 +142,12 @@ class FromData:
 
     def save(self, i: int) -> tuple[PyTree, dict]:
         """All of the i-th seed's run, as arrays and plain JSON."""
-        return self._of(self.life, i), {"blocks": self.done}
+        return self.places.of(self.life, i), {"blocks": self.done}
 
     def restore(self, saved: list[tuple[PyTree, dict]]) -> None:
         """Put back what `save` gave for each seed."""
         self.done = saved[0][1]["blocks"]
-        self.life = rejoin([tree for tree, _ in saved], self.beat.where)
+        self.life = self.places.join([tree for tree, _ in saved])
 
     def close(self) -> None:
         """Nothing to close: the dataset is data."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.sharding import Sharding
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PyTree, UInt
 
 from ..core import (
@@ -57,7 +57,7 @@ class Beat(NamedTuple):
     overlap: bool
     on_nan: str
     """What follows when a number in an update is not finite: `stop` or `skip`."""
-    where: Sharding | None = None
+    where: Mesh | None = None
     """The devices, where that is not left to JAX."""
 
     @property

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections import Counter
 from datetime import datetime, UTC
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ PACKAGES = ("peira", "jax", "jaxlib", "numpy", "gymnasium", "equinox", "optax")
 
 def provenance() -> dict[str, Any]:
     """What one would have to know to repeat a run; nothing that names a person."""
+    devices = Counter(f"{d.platform}: {d.device_kind}" for d in jax.devices()).items()
     return {
         "versions": {name: version(name) for name in PACKAGES},
         "code": code(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
+        "devices": [f"{n} x {kind}" if n > 1 else kind for kind, n in devices],
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
         "git": commit(),
         "started": now(),

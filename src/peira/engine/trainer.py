@@ -22,7 +22,7 @@ from ..envs import Hosted, shut
 from . import blackbox, checkpoint, faults, policies
 from .arrays import is_key
 from .compiled import Compiled
-from .devices import Abreast, deal
+from .devices import deal
 from .evaluate import evaluation_seed, Evaluator, evaluator
 from .from_data import FromData
 from .hosted import HostedLoop
@@ -250,19 +250,9 @@ class Trainer:
 
 def loop(
     world: World, beat: Beat, seeds: tuple[int, ...], plan: Plan
-) -> HostedLoop | Compiled | FromData | Abreast:
-    """The loop for what is learned from, on one device or on several."""
-    groups = deal(plan, seeds, world)
-    if len(groups) > 1:
-        loops = [on_devices(world, beat._replace(where=w), s, plan) for s, w in groups]
-        return Abreast(loops, len(groups[0][0]))
-    return on_devices(world, beat._replace(where=groups[0][1]), seeds, plan)
-
-
-def on_devices(
-    world: World, beat: Beat, seeds: tuple[int, ...], plan: Plan
 ) -> HostedLoop | Compiled | FromData:
-    """The loop for what is learned from, where the beat says."""
+    """The loop for what is learned from, on one device or on several."""
+    beat = beat._replace(where=deal(plan, seeds, world))
     match world:
         case Hosted():
             return HostedLoop(beat, world, seeds)

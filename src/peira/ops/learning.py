@@ -75,6 +75,9 @@ def move(
 ) -> tuple[Trainable[N], Float[Array, ""], N, T]:
     """One step; the loss and its gradient before it, and what else there is to say."""
     (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(old.net)
+    # XLA would move the optimiser's factors into the products that make the gradient,
+    # or not: by the order in which it happens upon them, and with other last digits.
+    grads = jax.lax.optimization_barrier(grads)
     direction, opt = tx.update(grads, old.opt, old.net)  # type: ignore[arg-type]
     net = jax.tree.map(lambda w, d: w - rate * d, old.net, direction)
     return Trainable(net, opt, old.refused), value, grads, aux
