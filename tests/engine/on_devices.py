@@ -13,7 +13,8 @@ import numpy as np
 from peira import algos
 from peira.core import BadConfig
 from peira.data import Dataset
-from peira.engine.from_data import beat_from
+from peira.engine.devices import deal
+from peira.engine.from_data import beat_from, FromData, size
 from peira.engine.loop import beat
 from peira.engine.plan import Plan
 from peira.engine.trainer import loop
@@ -98,6 +99,21 @@ def resumed() -> float:
     return max(apart(old, i, new, i) for i in range(4))
 
 
+def streamed() -> dict[str, Any]:
+    """Whether copies of a dataset on four devices must fit together, and what is
+    learned where they do not."""
+    seeds = (0, 1, 2, 3)
+    plan = Plan(steps=10_000, seeds=seeds, devices=4)
+    counted = beat_from(BC, DATA, plan)._replace(where=deal(plan, seeds, DATA))
+    each = size(counted.store.shelve(DATA))
+    over, under = (
+        FromData(counted, DATA, seeds, resident=4 * each - less) for less in (1, 0)
+    )
+    over.advance(5)
+    under.advance(5)
+    return {"streams": [over.streams, under.streams], "apart": apart(over, 2, under, 2)}
+
+
 if __name__ == "__main__":
     assert jax.device_count() == 4
     what = {"ppo": (PPO, CARTPOLE), "sac": (SAC, PENDULUM), "bc": (BC, DATA)}
@@ -106,5 +122,6 @@ if __name__ == "__main__":
         "compared": {name: compared(*what[name]) for name in ("ppo", "bc")},
         "uneven": uneven(),
         "resumed": resumed(),
+        "streamed": streamed(),
     }
     print(json.dumps(found))

@@ -98,6 +98,11 @@ def test_a_run_of_several_seeds_makes_them_devices(tmp_path):
     assert born["devices"] == ["3 x cpu: cpu"]
 
 
+def test_a_dataset_lies_on_devices_of_a_processor_only_where_all_copies_fit(said):
+    assert said["streamed"]["streams"] == [True, False]
+    assert said["streamed"]["apart"] < 1e-6
+
+
 def test_more_devices_than_there_are_are_refused():
     many = jax.device_count() + 1
     with pytest.raises(BadConfig, match=rf"Plan.devices = {many}: there are"):

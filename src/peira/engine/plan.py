@@ -51,7 +51,7 @@ class Plan:
     """MiB of a dataset that may lie on the device; a larger one is read as needed."""
     devices: Count | None = None
     """Devices to spread over, seeds first, then the batches of each; when not given, as
-    many as share the seeds evenly."""
+    many as share the seeds evenly, and of a processor one for each seed."""
     processes: bool = False
     """Step host environments in a process each."""
     backend: Literal["auto", "jax", "gymnasium"] = "auto"
