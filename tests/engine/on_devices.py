@@ -99,6 +99,17 @@ def resumed() -> float:
     return max(apart(old, i, new, i) for i in range(4))
 
 
+def stays() -> bool:
+    """Whether what comes out of a program lies where it lay: the next time it is the
+    same program."""
+    plan = Plan(steps=10_000, seeds=(0, 1, 2, 3), devices=4)
+    counted = beat(PPO, CARTPOLE.spec, plan, envs=type(PPO).actors)
+    made = loop(CARTPOLE, counted, plan.seeds, plan)
+    before = [x.sharding for x in jax.tree.leaves(made.life)]
+    made.advance(1)
+    return before == [x.sharding for x in jax.tree.leaves(made.life)]
+
+
 def streamed() -> dict[str, Any]:
     """Whether copies of a dataset on four devices must fit together, and what is
     learned where they do not."""
@@ -122,6 +133,7 @@ if __name__ == "__main__":
         "compared": {name: compared(*what[name]) for name in ("ppo", "bc")},
         "uneven": uneven(),
         "resumed": resumed(),
+        "stays": stays(),
         "streamed": streamed(),
     }
     print(json.dumps(found))

@@ -11,7 +11,7 @@ import pytest
 
 from peira.cli import main
 from peira.core import BadConfig
-from peira.engine.devices import deal
+from peira.engine.devices import CRASHES, deal
 from peira.engine.plan import Plan
 from peira.envs import make
 
@@ -67,6 +67,10 @@ spread(Plan(seeds=(0, 1)))
 """
 
 
+unasked = pytest.mark.skipif(CRASHES, reason="JAX 0.11 crashes")
+
+
+@unasked
 @pytest.mark.parametrize(
     ("seeds", "said_before", "count"),
     [
@@ -88,6 +92,7 @@ def test_a_processor_is_a_device_for_each_seed(seeds, said_before, count):
     assert int(done.stdout) == count
 
 
+@unasked
 def test_a_run_of_several_seeds_makes_them_devices(tmp_path):
     words = "train ppo CartPole-v1 --seeds 3 --steps 600 --episodes 1 --quiet --runs"
     subprocess.run(
@@ -96,6 +101,10 @@ def test_a_run_of_several_seeds_makes_them_devices(tmp_path):
     )
     born = json.loads((tmp_path / "three" / "provenance.json").read_text())
     assert born["devices"] == ["3 x cpu: cpu"]
+
+
+def test_everything_stays_where_it_is(said):
+    assert said["stays"]
 
 
 def test_a_dataset_lies_on_devices_of_a_processor_only_where_all_copies_fit(said):

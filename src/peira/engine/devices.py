@@ -28,6 +28,9 @@ from .plan import Plan
 SEEDS = "seeds"  # the axis of devices, and within one of them of its seeds
 ITEMS = "items"  # the axis of devices along which a batch is shared
 FLAG = "xla_force_host_platform_device_count"  # the older way to make devices
+# JAX 0.11 crashes where what is dealt out has an array of no size, unless by its older
+# partitioner, which grumbles: there nothing is dealt out unasked on a processor.
+CRASHES = jax.__version_info__[:2] == (0, 11)
 MOST = 64  # devices that are made of a processor unasked
 
 
@@ -36,7 +39,8 @@ def spread(plan: Plan) -> None:
     else one for each seed, or for every few. Nothing changes where JAX has begun, or
     where somebody has said how many."""
     seeds = len(plan.seeds)
-    wanted = plan.devices or max(d for d in range(1, MOST + 1) if seeds % d == 0)
+    most = 1 if CRASHES else MOST
+    wanted = plan.devices or max(d for d in range(1, most + 1) if seeds % d == 0)
     by_flag = FLAG in os.environ.get("XLA_FLAGS", "")
     said = by_flag or jax.config.jax_num_cpu_devices > 0  # type: ignore[attr-defined]
     if wanted > 1 and not said:
@@ -71,6 +75,8 @@ class Places:
         self.seeds, self.where = seeds, where
         self.groups = 1 if where is None else where.shape[SEEDS]
         self.each = seeds // self.groups  # seeds on a device
+        if CRASHES and self.groups > 1:
+            jax.config.update("jax_use_shardy_partitioner", False)
         self.axis = SEEDS if self.each > 1 else None
         """The name of the axis along which the seeds of a device learn."""
 
@@ -98,9 +104,14 @@ class Places:
         all seeds share everywhere."""
         if self.where is None:
             return tree
-        dealt = self.groups > 1 and not shared
-        spec = PartitionSpec(SEEDS) if dealt else PartitionSpec()
-        return jax.device_put(tree, NamedSharding(self.where, spec))
+        all_of_it = NamedSharding(self.where, PartitionSpec())
+        if shared or self.groups == 1:
+            return jax.device_put(tree, all_of_it)
+        # An array of no size is everywhere, as it comes out of a program: where it went
+        # in otherwise, the second time would be another program.
+        own = NamedSharding(self.where, PartitionSpec(SEEDS))
+        where = jax.tree.map(lambda x: own if x.size else all_of_it, tree)
+        return jax.device_put(tree, where)
 
     def join(self, lives: Sequence[PyTree]) -> PyTree:
         """The lives of all seeds as one."""
